@@ -1,0 +1,1 @@
+"""Pure functions and state machines between the two formats: values in, values out, no IO."""

@@ -1,0 +1,39 @@
+"""Every limit in one place, each with its precedent. Sizes in bytes, times in seconds."""
+
+# Anthropic's own limit for the Messages endpoint (413 request_too_large).
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+# Deepest JSON nesting that is read. serde_json, which DeepSeek's service uses, stops at 128.
+MAX_JSON_DEPTH = 128
+
+# Anthropic: "at most 100 000" messages in one request.
+MAX_MESSAGES = 100_000
+
+# DeepSeek: "≤ 128 functions" in the chat API reference (August 2026); the client gets a note
+# only for dialects that have the limit.
+MAX_STOP_SEQUENCES_DEEPSEEK = 16
+
+# Claude Code drops a silent stream after 300 s; another gateway's users saw 15 s.
+PING_INTERVAL = 10.0
+
+# How long the 200 is held back for the upstream's own status before headers go out.
+COMMIT_AFTER = 5.0
+
+# DeepSeek closes a request whose inference has not started within 10 minutes.
+FIRST_BYTE_TIMEOUT = 600.0
+
+# Reported stalls in mid-reasoning last for ever; clients notice after 300 s. Be before them.
+IDLE_TIMEOUT = 240.0
+
+# The official SDKs' connect time-out.
+CONNECT_TIMEOUT = 5.0
+
+# The largest single ``data:`` line that is read from an upstream: a whole answer of 384K tokens
+# (DeepSeek's largest) is about 2 MB of JSON; image output is not served.
+MAX_FRAME_BYTES = 8 * 1024 * 1024
+
+# The largest whole (not streamed) upstream answer.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
+# How much of an upstream's error body is read and shown.
+MAX_ERROR_BODY_BYTES = 64 * 1024

@@ -1,0 +1,33 @@
+"""What the translation of an answer must know of its request."""
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from deepseek_messages.wire.chat import ChatRequest
+
+ThinkingDisplay = Literal["shown", "omitted"]
+
+
+class ReplyPlan(Struct, frozen=True, kw_only=True):
+    """Made with the chat request, read by ``MessageStream``. All names are the client's own
+    unless said otherwise."""
+
+    model: str  # the name the answer carries
+    tool_names: dict[str, str] = {}  # name sent upstream -> the client's name, where they differ
+    tools: frozenset[str] = frozenset()  # names the model may call, as sent upstream
+    forced_tool: str | None = None  # the one tool that must be called, as sent upstream
+    single_tool: bool = False  # disable_parallel_tool_use: keep the first call only
+    thinking: bool = False  # thinking is on for this call
+    display: ThinkingDisplay = "shown"
+    stop_sequences: tuple[str, ...] = ()  # all the client gave, also those the upstream has not
+    reports_stop_string: bool = False  # the upstream names the stop string that matched
+    schema: Raw | None = None  # structured output: what the text must satisfy
+    prefill: str = ""  # a last assistant text that the answer continues
+
+
+class Translation(Struct, frozen=True):
+    """A request on the upstream's side, and the plan for its way back."""
+
+    chat: ChatRequest
+    plan: ReplyPlan

@@ -1,0 +1,1 @@
+"""Where tokens come from. Every kind of upstream is one class behind one protocol."""

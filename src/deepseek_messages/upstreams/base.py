@@ -1,0 +1,80 @@
+"""The protocol of an upstream: open a chat request, read typed chunks, close at any time."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from deepseek_messages.translation.catalogue import Model
+from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.wire.chat import ChatChunk, ChatRequest
+
+
+class UpstreamCall(Struct, frozen=True, kw_only=True):
+    """One chat request on its way up.
+
+    ``credential`` is the caller's own key in pass-through mode; otherwise the upstream uses its
+    own. ``session`` is an opaque key for cache affinity (same conversation, same key).
+    """
+
+    request: ChatRequest
+    credential: str | None = None
+    session: str | None = None
+
+
+class Readiness(Struct, frozen=True):
+    """Whether an upstream can serve now; ``reason`` says why not, for a person."""
+
+    ready: bool
+    reason: str = ""
+
+
+class ChatStream(Protocol):
+    """An answer that has begun: the upstream said yes.
+
+    ``read`` returns the chunks that arrived together, at least one, so that one wake-up makes
+    one write; an empty sequence means the upstream ended cleanly. It raises ``Fault`` when the
+    upstream breaks. ``aclose`` may be called at any time, more than once, also while ``read``
+    is pending in another task's cancellation; it stops the upstream's work at once.
+    """
+
+    async def read(self) -> Sequence[ChatChunk]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Upstream(Protocol):
+    """A source of tokens. Knows HTTP or an engine, and nothing of the Messages API."""
+
+    name: str
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    async def open(self, call: UpstreamCall) -> ChatStream:
+        """Send the request; return once the upstream accepted it. Raises ``Fault``.
+
+        A request with ``stream=False`` gives a stream of one batch: the chunks the whole
+        answer stands for. Cancelling the call closes the upstream's connection.
+        """
+        ...
+
+    async def models(self) -> Sequence[Model]:
+        """The models it serves, best known first. Cached; raises ``Fault`` when unreachable."""
+        ...
+
+    async def count_tokens(self, call: UpstreamCall) -> int | None:
+        """The prompt's exact size in tokens by the upstream's own tokenizer, or ``None`` when it
+        has no means to tell (then the caller counts or estimates).
+        """
+        ...
+
+    async def readiness(self) -> Readiness: ...
+
+    async def start(self) -> None:
+        """Begin background work (load a model). Returns at once."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop everything and release every resource."""
+        ...

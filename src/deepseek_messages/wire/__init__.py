@@ -1,0 +1,1 @@
+"""What travels: typed, frozen structs for both sides' JSON. No logic lives here."""

@@ -1,0 +1,424 @@
+"""The Messages API: request, content blocks, tools, answer.
+
+Source: the type definitions of the official SDKs (anthropic 2.12 for Python), API versions
+2023-06-01 and 2026-10-21. Unknown fields are tolerated everywhere; fields that we accept and
+ignore are declared as raw JSON so that their shape can never refuse a request and their
+presence can be noted. Tool schemas and tool inputs stay raw: they pass byte for byte.
+"""
+
+from typing import Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+# A field that is accepted whatever its shape, and only looked at for being there.
+Ignored = Raw | UnsetType
+
+EMPTY_OBJECT = Raw(b"{}")
+
+
+class Block(Struct, frozen=True, tag_field="type", kw_only=True):
+    """Base of everything that has a ``type`` inside ``content``."""
+
+
+# --- sources of images and documents ------------------------------------------------------------
+
+
+class Source(Struct, frozen=True, tag_field="type", kw_only=True):
+    """Base of where an image or document comes from."""
+
+
+class Base64Source(Source, tag="base64", frozen=True):
+    media_type: str
+    data: str
+
+
+class UrlSource(Source, tag="url", frozen=True):
+    url: str
+
+
+class FileSource(Source, tag="file", frozen=True):
+    file_id: str
+
+
+class PlainTextSource(Source, tag="text", frozen=True):
+    data: str
+    media_type: str = "text/plain"
+
+
+class ContentSource(Source, tag="content", frozen=True):
+    content: "str | list[TextBlock | ImageBlock]"
+
+
+ImageSource = Base64Source | UrlSource | FileSource
+DocumentSource = Base64Source | UrlSource | FileSource | PlainTextSource | ContentSource
+
+
+# --- blocks that both sides send ------------------------------------------------------------------
+
+
+class TextBlock(Block, tag="text", frozen=True):
+    text: str
+    citations: Ignored = UNSET
+    cache_control: Ignored = UNSET
+
+
+class ThinkingBlock(Block, tag="thinking", frozen=True):
+    """``signature`` may be empty, missing or another vendor's; ``thinking`` may be empty."""
+
+    thinking: str = ""
+    signature: str | None = None
+
+
+class RedactedThinkingBlock(Block, tag="redacted_thinking", frozen=True):
+    data: str = ""
+
+
+class ToolUseBlock(Block, tag="tool_use", frozen=True):
+    id: str
+    name: str
+    input: Raw = EMPTY_OBJECT
+    caller: Ignored = UNSET
+    cache_control: Ignored = UNSET
+
+
+class ServerToolUseBlock(Block, tag="server_tool_use", frozen=True):
+    id: str
+    name: str
+    input: Raw = EMPTY_OBJECT
+
+
+# --- blocks that only clients send ----------------------------------------------------------------
+
+
+class ImageBlock(Block, tag="image", frozen=True):
+    source: ImageSource
+    cache_control: Ignored = UNSET
+
+
+class CitationsSetting(Struct, frozen=True):
+    enabled: bool | None = None
+
+
+class DocumentBlock(Block, tag="document", frozen=True):
+    source: DocumentSource
+    title: str | None = None
+    context: str | None = None
+    citations: CitationsSetting | None = None
+    cache_control: Ignored = UNSET
+
+
+class SearchResultBlock(Block, tag="search_result", frozen=True):
+    source: str
+    title: str
+    content: list[TextBlock]
+    citations: CitationsSetting | None = None
+    cache_control: Ignored = UNSET
+
+
+class ToolReferenceBlock(Block, tag="tool_reference", frozen=True):
+    tool_name: str
+    cache_control: Ignored = UNSET
+
+
+class ContainerUploadBlock(Block, tag="container_upload", frozen=True):
+    file_id: str
+
+
+class UnknownBlock(Block, tag="unknown", frozen=True):
+    """A block whose ``type`` this version does not know; ``raw`` is its JSON as it came."""
+
+    original_type: str
+    raw: Raw = EMPTY_OBJECT
+
+
+ToolResultContent = (
+    TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock | UnknownBlock
+)
+
+
+class ToolResultBlock(Block, tag="tool_result", frozen=True):
+    tool_use_id: str
+    content: str | list[ToolResultContent] | None = None
+    is_error: bool | None = None
+    cache_control: Ignored = UNSET
+
+
+class WebSearchToolResultBlock(Block, tag="web_search_tool_result", frozen=True):
+    tool_use_id: str
+    content: Raw
+
+
+class WebFetchToolResultBlock(Block, tag="web_fetch_tool_result", frozen=True):
+    tool_use_id: str
+    content: Raw
+
+
+class CodeExecutionToolResultBlock(Block, tag="code_execution_tool_result", frozen=True):
+    tool_use_id: str
+    content: Raw
+
+
+class BashCodeExecutionToolResultBlock(Block, tag="bash_code_execution_tool_result", frozen=True):
+    tool_use_id: str
+    content: Raw
+
+
+class TextEditorCodeExecutionToolResultBlock(
+    Block, tag="text_editor_code_execution_tool_result", frozen=True
+):
+    tool_use_id: str
+    content: Raw
+
+
+class ToolSearchToolResultBlock(Block, tag="tool_search_tool_result", frozen=True):
+    tool_use_id: str
+    content: Raw
+
+
+class McpToolUseBlock(Block, tag="mcp_tool_use", frozen=True):
+    id: str
+    name: str
+    server_name: str = ""
+    input: Raw = EMPTY_OBJECT
+
+
+class McpToolResultBlock(Block, tag="mcp_tool_result", frozen=True):
+    tool_use_id: str
+    content: Raw = EMPTY_OBJECT
+    is_error: bool | None = None
+
+
+class CompactionBlock(Block, tag="compaction", frozen=True):
+    content: str | None = None
+    encrypted_content: str | None = None
+    signature: str | None = None
+
+
+class NamedTool(Struct, frozen=True):
+    """The part of a ``tool_addition`` / ``tool_removal`` that names its tool."""
+
+    name: str | None = None
+    tool_name: str | None = None
+
+
+class ToolAdditionBlock(Block, tag="tool_addition", frozen=True):
+    tool: NamedTool
+
+
+class ToolRemovalBlock(Block, tag="tool_removal", frozen=True):
+    tool: NamedTool
+
+
+ContentBlock = (
+    TextBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+    | ToolUseBlock
+    | ToolResultBlock
+    | ImageBlock
+    | DocumentBlock
+    | SearchResultBlock
+    | ToolReferenceBlock
+    | ContainerUploadBlock
+    | ServerToolUseBlock
+    | WebSearchToolResultBlock
+    | WebFetchToolResultBlock
+    | CodeExecutionToolResultBlock
+    | BashCodeExecutionToolResultBlock
+    | TextEditorCodeExecutionToolResultBlock
+    | ToolSearchToolResultBlock
+    | McpToolUseBlock
+    | McpToolResultBlock
+    | CompactionBlock
+    | ToolAdditionBlock
+    | ToolRemovalBlock
+    | UnknownBlock
+)
+
+
+# --- the request ----------------------------------------------------------------------------------
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+class JsonSchemaFormat(Struct, frozen=True):
+    schema: Raw
+    type: Literal["json_schema"] = "json_schema"
+
+
+class OutputConfig(Struct, frozen=True):
+    effort: Effort | None = None
+    format: JsonSchemaFormat | None = None
+    task_budget: Ignored = UNSET
+
+
+class InputMessage(Struct, frozen=True):
+    """One entry of ``messages``. Which roles are served is decided when it is translated."""
+
+    role: str
+    content: str | list[ContentBlock] | None = None
+    output_config: OutputConfig | None = None
+    clear_at: Ignored = UNSET
+
+
+class Thinking(Struct, frozen=True):
+    type: Literal["enabled", "adaptive", "disabled", "between_tools"]
+    budget_tokens: int | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
+    block_binding: Ignored = UNSET
+
+
+class ToolChoice(Struct, frozen=True):
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """A tool entry of any kind: custom (``type`` absent, null or ``custom``), one of Anthropic's
+    client tools, or a server tool. Kinds are told apart by ``type`` alone, never by ``name``.
+    """
+
+    name: str | None = None
+    type: str | None = None
+    description: str | None = None
+    input_schema: Raw | UnsetType = UNSET
+    strict: bool | None = None
+    defer_loading: bool | None = None
+    eager_input_streaming: bool | None = None
+    input_examples: list[Raw] | None = None
+    allowed_callers: list[str] | None = None
+    cache_control: Ignored = UNSET
+    # server tools and Anthropic's client tools
+    max_uses: int | None = None
+    allowed_domains: list[str] | None = None
+    blocked_domains: list[str] | None = None
+    user_location: Ignored = UNSET
+    max_characters: int | None = None
+    display_width_px: int | None = None
+    display_height_px: int | None = None
+    display_number: int | None = None
+    mcp_server_name: str | None = None
+
+
+class Metadata(Struct, frozen=True):
+    user_id: str | None = None
+
+
+class Thread(Struct, frozen=True):
+    type: str
+    previous_message_id: str | None = None
+
+
+class MessagesRequest(Struct, frozen=True, kw_only=True):
+    """The body of ``POST /v1/messages`` and, without ``max_tokens``, of ``count_tokens``."""
+
+    model: str
+    messages: list[InputMessage]
+    max_tokens: int | None = None
+    system: str | list[TextBlock] | None = None
+    stream: bool | None = None
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: Ignored = UNSET
+    metadata: Metadata | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    output_format: JsonSchemaFormat | None = None
+    thread: Thread | None = None
+    # accepted whatever they hold
+    cache_control: Ignored = UNSET
+    service_tier: Ignored = UNSET
+    speed: Ignored = UNSET
+    inference_geo: Ignored = UNSET
+    container: Ignored = UNSET
+    diagnostics: Ignored = UNSET
+    context_management: Ignored = UNSET
+    compaction: Ignored = UNSET
+    mcp_servers: Ignored = UNSET
+    fallbacks: Ignored = UNSET
+    fallback_credit_token: Ignored = UNSET
+    billing_policy: Ignored = UNSET
+    safeguards: Ignored = UNSET
+    safety_check: Ignored = UNSET
+    tags: Ignored = UNSET
+
+
+# --- the answer -----------------------------------------------------------------------------------
+
+StopReason = Literal[
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+    "compaction",
+]
+
+
+class OutputTokensDetails(Struct, frozen=True):
+    thinking_tokens: int
+
+
+class ServerToolUsage(Struct, frozen=True):
+    web_search_requests: int = 0
+    web_fetch_requests: int = 0
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Token counts. The prompt's size is the sum of the three input counts."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails | UnsetType | None = UNSET
+    server_tool_use: ServerToolUsage | UnsetType | None = UNSET
+
+
+class OutputTextBlock(Block, tag="text", frozen=True):
+    text: str
+    citations: list[Raw] | UnsetType = UNSET
+
+
+class OutputThinkingBlock(Block, tag="thinking", frozen=True):
+    thinking: str
+    signature: str
+
+
+class OutputToolUseBlock(Block, tag="tool_use", frozen=True):
+    id: str
+    name: str
+    input: Raw
+
+
+class RawOutputBlock(Struct, frozen=True):
+    """A block that is passed on as JSON (results of server tools); ``raw`` holds its ``type``."""
+
+    raw: Raw
+
+
+OutputBlock = OutputTextBlock | OutputThinkingBlock | OutputToolUseBlock
+
+
+class Message(Struct, frozen=True, kw_only=True, tag="message", tag_field="type"):
+    """The answer, whole, or its skeleton in ``message_start``."""
+
+    id: str
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[OutputBlock | Raw]
+    stop_reason: StopReason | None
+    stop_sequence: str | None
+    usage: Usage
+
+
+class TokenCount(Struct, frozen=True):
+    """The answer of ``POST /v1/messages/count_tokens``."""
+
+    input_tokens: int
