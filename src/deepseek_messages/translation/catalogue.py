@@ -1,10 +1,28 @@
-"""Names a client may use, and what is served for them: windows, limits, abilities, as data."""
+"""Names a client may use, and what is served for them: windows, limits, abilities, as data.
 
+Source of the figures: DeepSeek's pages "Models & Pricing", "Change Log" and "Anthropic API", as
+published in autumn 2025 (the names ``deepseek-chat`` and ``deepseek-reasoner``) and in November
+2026 (``deepseek-flash``, ``deepseek-v4-pro`` and their aliases). Prices are in ``prices``.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Encoding = Literal["v4", "v4.1"]
+Lifecycle = Literal["active", "deprecated", "retired"]
+
+
+class OutputDefaults(Struct, frozen=True):
+    """Tokens of output an upstream allows when the request does not say, by mode."""
+
+    plain: int
+    thinking: int
+    max_effort: int
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -23,6 +41,9 @@ class Model(Struct, frozen=True, kw_only=True):
     thinks: bool = False  # has a thinking mode
     sees: bool = False  # takes images
     tools: bool = True
+    output_defaults: OutputDefaults | None = None  # None: the upstream's own, unknown here
+    lifecycle: Lifecycle = "active"
+    owned_by: str = "deepseek"
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -33,3 +54,209 @@ class Choice(Struct, frozen=True, kw_only=True):
     model: Model
     requested: str
     thinking_default: bool | None = None
+
+
+# --- DeepSeek's models ----------------------------------------------------------------------------
+
+MILLION = 1_048_576
+MAX_OUTPUT = 393_216  # "maximum 384K"
+V4_DEFAULTS = OutputDefaults(plain=8_192, thinking=65_536, max_effort=131_072)
+
+FLASH = Model(
+    id="deepseek-flash",
+    display_name="DeepSeek V4.1 Flash",
+    context_window=MILLION,
+    max_output_tokens=MAX_OUTPUT,
+    created_at="2026-09-10T00:00:00Z",
+    encoding="v4.1",
+    thinks=True,
+    sees=True,
+    output_defaults=V4_DEFAULTS,
+)
+PRO = Model(
+    id="deepseek-v4-pro",
+    display_name="DeepSeek V4 Pro",
+    context_window=MILLION,
+    max_output_tokens=MAX_OUTPUT,
+    created_at="2026-08-13T00:00:00Z",
+    encoding="v4",
+    thinks=True,
+    output_defaults=V4_DEFAULTS,
+)
+# The two names of autumn 2025. Their prompt encoding (V3.2-Exp) has no public implementation
+# that ships as a library, so a server that still has them gets estimated counts.
+CHAT = Model(
+    id="deepseek-chat",
+    display_name="DeepSeek Chat",
+    context_window=131_072,
+    max_output_tokens=8_192,
+    created_at="2025-09-29T00:00:00Z",
+    output_defaults=OutputDefaults(plain=4_096, thinking=4_096, max_effort=4_096),
+    lifecycle="deprecated",
+)
+REASONER = Model(
+    id="deepseek-reasoner",
+    display_name="DeepSeek Reasoner",
+    context_window=131_072,
+    max_output_tokens=65_536,
+    created_at="2025-09-29T00:00:00Z",
+    thinks=True,
+    tools=False,
+    output_defaults=OutputDefaults(plain=32_768, thinking=32_768, max_effort=32_768),
+    lifecycle="deprecated",
+)
+
+KNOWN_MODELS: dict[str, Model] = {
+    model.id: model
+    for model in (
+        FLASH,
+        PRO,
+        replace(
+            FLASH,
+            id="deepseek-v4-flash",
+            display_name="DeepSeek V4 Flash (now V4.1 Flash)",
+            created_at="2026-07-31T00:00:00Z",
+            lifecycle="deprecated",
+        ),
+        replace(
+            FLASH,
+            id="deepseek-v4-flash-vision-exp",
+            display_name="DeepSeek V4 Flash Vision (now V4.1 Flash)",
+            created_at="2026-08-21T00:00:00Z",
+            lifecycle="deprecated",
+        ),
+        CHAT,
+        REASONER,
+    )
+}
+
+# Thinking when the request does not say, for the names whose meaning it is.
+THINKING_BY_NAME: dict[str, bool] = {"deepseek-chat": False, "deepseek-reasoner": True}
+
+# What is served for a name that the upstream does not have: the first of these it does have.
+# A pattern ends in ``*``; the first pattern that matches decides. ("Anthropic API" guide, model
+# mapping: ``claude-opus*`` is the large model, every other ``claude*`` the small one.)
+FLASH_NAMES = ("deepseek-flash", "deepseek-v4-flash", "deepseek-v4-flash-vision-exp")
+STAND_INS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("deepseek-chat", (*FLASH_NAMES, "deepseek-v4-pro")),
+    ("deepseek-reasoner", (*FLASH_NAMES, "deepseek-v4-pro")),
+    ("deepseek-flash", FLASH_NAMES),
+    ("deepseek-v4-flash", FLASH_NAMES),
+    ("deepseek-v4-flash-vision-exp", FLASH_NAMES),
+    ("claude-opus*", ("deepseek-v4-pro", "deepseek-reasoner")),
+    ("claude*", (*FLASH_NAMES, "deepseek-chat")),
+)
+
+# --- models of other servers ----------------------------------------------------------------------
+
+# Published checkpoints, by the last part of their name in lower case: what their weights can do.
+# Here the name says the weights, so V4 Flash has V4's encoding, unlike the hosted alias.
+CHECKPOINTS: tuple[tuple[str, Model], ...] = (
+    ("deepseek-v4.1-flash*", FLASH),
+    ("deepseek-v4-flash*", replace(PRO, display_name="DeepSeek V4 Flash")),
+    ("deepseek-v4-pro*", PRO),
+    ("deepseek-v3.2*", replace(CHAT, max_output_tokens=65_536, thinks=True)),
+    ("deepseek-v3.1*", replace(CHAT, max_output_tokens=65_536, thinks=True)),
+    ("deepseek-r1*", replace(REASONER, tools=True)),
+)
+
+# The window assumed of a model that nothing is known of: DeepSeek's own in autumn 2025.
+UNKNOWN_WINDOW = 131_072
+
+SUFFIX = re.compile(r"\[\w+\]$")  # Claude Code's ``[1m]``: asks for the long window
+
+
+def describe(
+    name: str,
+    *,
+    context_window: int | None = None,
+    max_output_tokens: int | None = None,
+    owned_by: str | None = None,
+) -> Model:
+    """The record of a model an upstream lists as ``name``: a known one with the upstream's own
+    figures put in, or a careful guess. Never fails.
+    """
+    known = KNOWN_MODELS.get(name) or _checkpoint(name)
+    window = context_window or (known.context_window if known else UNKNOWN_WINDOW)
+    most = min(max_output_tokens or (known.max_output_tokens if known else window), window)
+    if known is None:
+        return Model(
+            id=name,
+            display_name=name,
+            context_window=window,
+            max_output_tokens=most,
+            owned_by=owned_by or "unknown",
+        )
+    return replace(
+        known,
+        id=name,
+        display_name=known.display_name if name in KNOWN_MODELS else name,
+        context_window=window,
+        max_output_tokens=most,
+        owned_by=owned_by or known.owned_by,
+        lifecycle=known.lifecycle if name in KNOWN_MODELS else "active",
+    )
+
+
+def _checkpoint(name: str) -> Model | None:
+    last = name.rpartition("/")[2].lower()
+    return next((model for glob, model in CHECKPOINTS if fnmatchcase(last, glob)), None)
+
+
+def resolve(
+    requested: str,
+    served: Sequence[Model],
+    default: str,
+    aliases: Mapping[str, str] | None = None,
+) -> Choice:
+    """What is served for the name ``requested``. Never fails: an unknown name gets ``default``
+    (the "Anthropic API" guide of 2025: unknown names are served by ``deepseek-chat``).
+
+    ``aliases`` is the user's own table (name or ``prefix*`` -> name); it wins over everything,
+    then an id that the upstream serves, then DeepSeek's names and the ``claude-*`` mapping. A
+    ``[1m]`` suffix and a ``provider/`` prefix are taken off where the rest is a known name.
+    """
+    by_id = {model.id: model for model in served}
+    for name in _spellings(requested):
+        target = _alias(name, aliases or {}) or name
+        model = by_id.get(target) or _stand_in(target, by_id)
+        if model is not None or target in THINKING_BY_NAME:
+            return Choice(
+                model=model or _default(default, served, by_id),
+                requested=requested,
+                thinking_default=THINKING_BY_NAME.get(target),
+            )
+    return Choice(
+        model=_default(default, served, by_id),
+        requested=requested,
+        thinking_default=THINKING_BY_NAME.get(default),
+    )
+
+
+def _spellings(requested: str) -> list[str]:
+    """The name as it came, without its suffix, and without its provider."""
+    bare = SUFFIX.sub("", requested)
+    return list(dict.fromkeys((requested, bare, bare.rpartition("/")[2])))
+
+
+def _alias(name: str, aliases: Mapping[str, str]) -> str | None:
+    if name in aliases:
+        return aliases[name]
+    return next(
+        (to for glob, to in aliases.items() if "*" in glob and fnmatchcase(name, glob)), None
+    )
+
+
+def _stand_in(name: str, by_id: Mapping[str, Model]) -> Model | None:
+    for pattern, candidates in STAND_INS:
+        if fnmatchcase(name, pattern):
+            return next((by_id[each] for each in candidates if each in by_id), None)
+    return None
+
+
+def _default(default: str, served: Sequence[Model], by_id: Mapping[str, Model]) -> Model:
+    """The default model, the served one that stands in for it, or the first that is served."""
+    found = by_id.get(default) or _stand_in(default, by_id)
+    if found is not None:
+        return found
+    return served[0] if served else describe(default)
