@@ -1,0 +1,44 @@
+"""Settings that hold for every test."""
+
+import gc
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+
+# The same examples every time, whoever runs the suite; HYPOTHESIS_PROFILE=explore looks for new
+# ones.
+settings.register_profile("steady", derandomize=True, database=None, **_COMMON)
+settings.register_profile("explore", max_examples=2_000, print_blob=True, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The one event loop we support; used by ``@pytest.mark.anyio``."""
+    return "asyncio"
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Fail the test if it leaves a thread running or a socket open."""
+    threads = set(threading.enumerate())
+    sockets = _open_sockets()
+    yield
+    gc.collect()
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in left:
+        thread.join(5)
+    assert not [thread for thread in left if thread.is_alive()], left
+    assert len(_open_sockets()) <= len(sockets), _open_sockets()
+
+
+def _open_sockets() -> list[socket.socket]:
+    return [
+        found for found in gc.get_objects() if type(found) is socket.socket and found.fileno() >= 0
+    ]
