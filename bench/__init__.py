@@ -1,0 +1,1 @@
+"""Side-by-side measurements: ratios to nginx in the same run, on the same machine."""

@@ -1,0 +1,97 @@
+"""A load generator on raw protocols: many keep-alive connections, one request at a time each."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import httptools
+import uvloop
+
+
+@dataclass
+class Outcome:
+    """What a round of requests gave. Times in seconds."""
+
+    requests: int = 0
+    events: int = 0
+    errors: int = 0
+    first_event: list[float] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)
+    error_text: str = ""
+
+
+class Client(asyncio.Protocol):
+    """One connection that sends ``request`` ``times`` times and measures each answer."""
+
+    def __init__(self, request: bytes, times: int, outcome: Outcome, done: asyncio.Future[None]):
+        self.request = request
+        self.left = times
+        self.outcome = outcome
+        self.done = done
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.send()
+
+    def send(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.first = 0.0
+        self.events = 0
+        self.sent_at = time.perf_counter()
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        if not self.first and b"data: " in body:
+            self.first = time.perf_counter() - self.sent_at
+        self.events += body.count(b"data: ")
+        if self.parser.get_status_code() != 200:
+            self.outcome.error_text = body[:300].decode(errors="replace")
+
+    def on_message_complete(self) -> None:
+        outcome = self.outcome
+        outcome.requests += 1
+        outcome.events += self.events
+        outcome.errors += self.parser.get_status_code() != 200
+        outcome.durations.append(time.perf_counter() - self.sent_at)
+        if self.first:
+            outcome.first_event.append(self.first)
+        self.left -= 1
+        if self.left:
+            asyncio.get_running_loop().call_soon(self.send)
+        else:
+            self.transport.close()
+            if not self.done.done():
+                self.done.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.outcome.errors += self.left
+            self.outcome.error_text = self.outcome.error_text or f"connection lost: {exc}"
+            self.done.set_result(None)
+
+
+async def _run(port: int, request: bytes, connections: int, each: int, limit: float) -> Outcome:
+    loop = asyncio.get_running_loop()
+    outcome = Outcome()
+    pending: list[asyncio.Future[None]] = []
+    for _ in range(connections):
+        done: asyncio.Future[None] = loop.create_future()
+        await loop.create_connection(
+            lambda done=done: Client(request, each, outcome, done),  # type: ignore[misc]
+            "127.0.0.1",
+            port,
+        )
+        pending.append(done)
+    await asyncio.wait_for(asyncio.gather(*pending), limit)
+    return outcome
+
+
+def run(port: int, request: bytes, *, connections: int, each: int, limit: float = 120) -> Outcome:
+    """Send ``request`` ``each`` times on each of ``connections`` connections.
+
+    Raises ``TimeoutError`` after ``limit`` seconds."""
+    return uvloop.run(_run(port, request, connections, each, limit))
