@@ -1,0 +1,46 @@
+"""Every setting of the server: one frozen tree, read once, checked once.
+
+``load_settings`` reads a TOML file, then the environment, then command-line flags; later ones
+win. Whatever is wrong becomes one ``SettingsError`` that names the key and where it stands.
+"""
+
+from deepseek_messages.settings.known import KNOWN, Setting
+from deepseek_messages.settings.rules import check_settings
+from deepseek_messages.settings.schema import (
+    DEEPSEEK_URL,
+    AuthMode,
+    AuthSettings,
+    EmbeddedSettings,
+    LogSettings,
+    ModelsSettings,
+    ServerSettings,
+    Settings,
+    TelemetrySettings,
+    UpstreamKind,
+    UpstreamSettings,
+    is_loopback,
+)
+from deepseek_messages.settings.secret import Secret
+from deepseek_messages.settings.sources import SettingsError, find_config, load_settings
+
+__all__ = [
+    "DEEPSEEK_URL",
+    "KNOWN",
+    "AuthMode",
+    "AuthSettings",
+    "EmbeddedSettings",
+    "LogSettings",
+    "ModelsSettings",
+    "Secret",
+    "ServerSettings",
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "TelemetrySettings",
+    "UpstreamKind",
+    "UpstreamSettings",
+    "check_settings",
+    "find_config",
+    "is_loopback",
+    "load_settings",
+]

@@ -1,0 +1,59 @@
+"""What makes a well-formed tree of settings unusable or unsafe."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from deepseek_messages.settings.schema import Settings
+
+_KEYS_ADVICE = (
+    'set auth.mode = "keys" (a first key is made at start and shown once), or listen on 127.0.0.1'
+)
+
+
+def _base_url(settings: Settings) -> str | None:
+    url = settings.upstream.base_url
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return f"upstream.base_url: {url!r} is no http:// or https:// URL"
+    if parts.username or parts.password:
+        return "upstream.base_url: holds a password; put the key into upstream.api_key"
+    return None
+
+
+def _open_mode(settings: Settings) -> str | None:
+    if settings.auth_mode != "open":
+        return None
+    if settings.upstream_kind == "chat":
+        return (
+            'auth.mode: "open" is for the embedded and double upstreams; use pass-through or keys'
+        )
+    if settings.public:
+        return (
+            f"server.host: {settings.server.host} is public and no key is asked for: "
+            + _KEYS_ADVICE
+        )
+    return None
+
+
+def _relay(settings: Settings) -> str | None:
+    """A local chat server seldom asks for a key: passing keys on would let everybody in."""
+    passes = settings.auth.mode == "auto" and settings.auth_mode == "pass-through"
+    if not (passes and settings.public and settings.upstream_is_local):
+        return None
+    return (
+        f"server.host: {settings.server.host} is public and {settings.upstream.url} may "
+        f'answer without a key: {_KEYS_ADVICE}, or set auth.mode = "pass-through" if it '
+        "asks for one"
+    )
+
+
+_RULES: tuple[Callable[[Settings], str | None], ...] = (_base_url, _open_mode, _relay)
+
+
+def check_settings(settings: Settings) -> list[str]:
+    """What is wrong with ``settings``, a line each: the key, the trouble, what to do. Empty when
+    the server may start.
+    """
+    return [problem for rule in _RULES if (problem := rule(settings)) is not None]

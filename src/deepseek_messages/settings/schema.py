@@ -1,0 +1,247 @@
+"""The settings themselves, each with the sentence that the reference page shows for it.
+
+Sizes are in bytes, times in seconds, contexts in tokens. The numbers' precedents stand in
+``translation.limits``.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from msgspec import Meta, Struct, field
+
+from deepseek_messages.settings.secret import Secret
+from deepseek_messages.translation import limits
+
+APP_NAME = "deepseek-messages"
+
+# DeepSeek API reference, "Your First API Call": base_url for the OpenAI format.
+DEEPSEEK_URL = "https://api.deepseek.com"
+
+UpstreamKind = Literal["embedded", "chat", "double"]
+AuthMode = Literal["pass-through", "keys", "open"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to ``host`` (a name or an address)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True):
+    """Where the server listens and what it allows itself."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on. Anything but loopback asks for keys.")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="TCP port; 0 takes a free one.")] = 8000
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names besides the loopback ones that a request's Host may carry on a "
+            "loopback bind (a name behind a tunnel or reverse proxy)."
+        ),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins of web pages that may call the API from a browser."),
+    ] = ()
+    max_body_bytes: Annotated[
+        Count, Meta(description="Largest request body; a larger one is answered 413.")
+    ] = limits.MAX_BODY_BYTES
+    ping_interval: Annotated[
+        Seconds, Meta(description="Silence on a stream after which a ping event is sent.")
+    ] = limits.PING_INTERVAL
+    commit_after: Annotated[
+        Seconds,
+        Meta(
+            description="How long a stream's status is held back for the upstream's own; after "
+            "that the answer starts and an upstream fault becomes an error event."
+        ),
+    ] = limits.COMMIT_AFTER
+    drain_seconds: Annotated[
+        Seconds, Meta(description="How long running answers may go on after a stop signal.")
+    ] = 30.0
+    max_concurrency: Annotated[
+        Count, Meta(description="Answers made at one time; more are refused with 529.")
+    ] = 1000
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True):
+    """Who may use the server."""
+
+    mode: Annotated[
+        AuthMode | Literal["auto"],
+        Meta(
+            description="pass-through: the caller's own key goes to the upstream. keys: callers "
+            "need a key of this server. open: no key. auto: keys when the server holds "
+            "the upstream's key or a list of keys, open for embedded and double, otherwise "
+            "pass-through."
+        ),
+    ] = "auto"
+    key_digests: Annotated[
+        tuple[Digest, ...],
+        Meta(description="SHA-256 digests (64 hexadecimal digits) of the keys that may be used."),
+    ] = ()
+    keys_file: Annotated[
+        Path | None,
+        Meta(description="File with further key digests; absent: keys in the state directory."),
+    ] = None
+
+
+class UpstreamSettings(Struct, frozen=True, kw_only=True):
+    """Where tokens come from."""
+
+    kind: Annotated[
+        UpstreamKind | Literal["auto"],
+        Meta(
+            description="embedded: a model in this process. chat: a chat completions server. "
+            "double: a stand-in for DeepSeek's API that needs neither model nor network. auto: "
+            "chat when a key or a base URL is set, otherwise embedded."
+        ),
+    ] = "auto"
+    base_url: Annotated[
+        str | None,
+        Meta(description="Base URL of the chat server; absent: DeepSeek's API."),
+    ] = None
+    api_key: Annotated[
+        Secret | None,
+        Meta(description="Key for the chat server; callers then need a key of this server."),
+    ] = None
+    dialect: Annotated[
+        str,
+        Meta(description="Which chat server it is; auto: told from the URL and its answers."),
+    ] = "auto"
+    model: Annotated[
+        str | None,
+        Meta(description="Model to ask the chat server for; absent: its best known one."),
+    ] = None
+    connect_timeout: Annotated[
+        Seconds, Meta(description="Longest wait for a connection to the chat server.")
+    ] = limits.CONNECT_TIMEOUT
+    first_byte_timeout: Annotated[
+        Seconds, Meta(description="Longest wait for the first byte of an answer.")
+    ] = limits.FIRST_BYTE_TIMEOUT
+    idle_timeout: Annotated[Seconds, Meta(description="Longest silence within an answer.")] = (
+        limits.IDLE_TIMEOUT
+    )
+    proxy_from_env: Annotated[
+        bool, Meta(description="Obey HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
+    ] = True
+
+    @property
+    def url(self) -> str:
+        """The chat server's base URL."""
+        return (self.base_url or DEEPSEEK_URL).rstrip("/")
+
+
+class EmbeddedSettings(Struct, frozen=True, kw_only=True):
+    """The model inside the process."""
+
+    model: Annotated[
+        str,
+        Meta(
+            description="smollm2 (comes through the package index), a path of a GGUF file, or "
+            "hf:OWNER/REPO[:FILE]."
+        ),
+    ] = "smollm2"
+    context: Annotated[
+        int, Meta(ge=0, description="Context per request in tokens; 0: the model's own.")
+    ] = 0
+    slots: Annotated[Count, Meta(description="Answers made at the same time.")] = 4
+    threads: Annotated[int, Meta(ge=0, description="Threads; 0: one for each core.")] = 0
+    queue: Annotated[
+        int, Meta(ge=0, description="Requests that may wait for a slot; more are refused with 529.")
+    ] = 64
+
+
+class ModelsSettings(Struct, frozen=True, kw_only=True):
+    """Names that callers use."""
+
+    default: Annotated[str, Meta(description="What unknown model names are taken for.")] = (
+        "deepseek-chat"
+    )
+    aliases: Annotated[
+        dict[str, str], Meta(description="Further names, each with the name it stands for.")
+    ] = {}
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """What is logged, to standard error."""
+
+    level: Annotated[LogLevel, Meta(description="Least severe entries that are written.")] = "info"
+    format: Annotated[
+        Literal["auto", "console", "json"],
+        Meta(description="auto: console on a terminal, otherwise json (one object a line)."),
+    ] = "auto"
+
+
+class TelemetrySettings(Struct, frozen=True, kw_only=True):
+    """What is measured."""
+
+    metrics_key: Annotated[
+        Secret | None,
+        Meta(description="Key with which /metrics may be read from other machines."),
+    ] = None
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The whole tree. ``upstream_kind`` and ``auth_mode`` say what ``auto`` comes to."""
+
+    server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    models: ModelsSettings = ModelsSettings()
+    log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    strict: Annotated[
+        bool,
+        Meta(description="Refuse with 400 what would otherwise be dropped or replaced by a note."),
+    ] = False
+    state_dir: Annotated[Path, Meta(description="Where keys and other records are kept.")] = field(
+        default_factory=lambda: platformdirs.user_state_path(APP_NAME)
+    )
+    cache_dir: Annotated[Path, Meta(description="Where model files are kept; safe to delete.")] = (
+        field(default_factory=lambda: platformdirs.user_cache_path(APP_NAME))
+    )
+
+    @property
+    def upstream_kind(self) -> UpstreamKind:
+        """The kind of upstream in use."""
+        if self.upstream.kind != "auto":
+            return self.upstream.kind
+        configured = self.upstream.base_url or self.upstream.api_key
+        return "chat" if configured else "embedded"
+
+    @property
+    def auth_mode(self) -> AuthMode:
+        """How callers show who they are."""
+        if self.auth.mode != "auto":
+            return self.auth.mode
+        chat = self.upstream_kind == "chat"
+        if self.auth.key_digests or self.auth.keys_file or (chat and self.upstream.api_key):
+            return "keys"
+        return "pass-through" if chat else "open"
+
+    @property
+    def public(self) -> bool:
+        """Whether other machines can reach the server."""
+        return not is_loopback(self.server.host)
+
+    @property
+    def upstream_is_local(self) -> bool:
+        """Whether the chat server runs on this machine."""
+        return is_loopback(urlsplit(self.upstream.url).hostname or "")
