@@ -37,3 +37,24 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 # How much of an upstream's error body is read and shown.
 MAX_ERROR_BODY_BYTES = 64 * 1024
+
+# How long an error's body may take to arrive once its status is known; what came by then is shown.
+ERROR_BODY_TIMEOUT = 5.0
+
+# How long an idle upstream connection is kept. uvicorn, under vLLM and SGLang, closes its side
+# after 5 s; api.deepseek.com was reported to half-close kept connections. Be before them.
+KEEPALIVE_EXPIRY = 4.0
+
+# How long the bytes after the end of a stream ([DONE]) may take before the connection is dropped.
+LINGER_TIMEOUT = 1.0
+
+# Cheap questions to an upstream: its model list, its tokenizer, whether it is there. Claude
+# Code gives a gateway's own model list 3 s.
+PROBE_TIMEOUT = 2.5
+
+# How long an upstream's model list is believed, and how long its readiness.
+MODELS_TTL = 300.0
+READINESS_TTL = 5.0
+
+# The largest model list that is read.
+MAX_LIST_BYTES = 4 * 1024 * 1024

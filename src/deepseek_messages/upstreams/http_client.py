@@ -1,0 +1,289 @@
+"""One upstream's connections: keep-alive, deadlines, stale connections, prompt closing.
+
+Knows HTTP and nothing of chat. What the library behind it (aiohttp) raises leaves as ``Fault``.
+"""
+
+import asyncio
+import io
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakSet
+
+import aiohttp
+from msgspec import Struct
+from yarl import URL
+
+from deepseek_messages import __version__
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.limits import (
+    CONNECT_TIMEOUT,
+    FIRST_BYTE_TIMEOUT,
+    IDLE_TIMEOUT,
+    KEEPALIVE_EXPIRY,
+    LINGER_TIMEOUT,
+)
+from deepseek_messages.upstreams import http_faults
+from deepseek_messages.upstreams.origin import Origin, checked_key
+
+USER_AGENT = f"deepseek-messages/{__version__}"
+
+# aiohttp decodes these; anything else cannot be read.
+_KNOWN_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
+
+# aiohttp wants bodies above 1 MiB as a file, so that writing them does not hold the loop.
+_BODY_AS_FILE = 1024 * 1024
+
+
+class Deadlines(Struct, frozen=True, kw_only=True):
+    """How long an upstream may take, in seconds. ``first_byte`` counts from sending the request
+    to the first content of the answer, ``idle`` from one read to the next after that.
+    """
+
+    connect: float = CONNECT_TIMEOUT
+    first_byte: float = FIRST_BYTE_TIMEOUT
+    idle: float = IDLE_TIMEOUT
+
+
+class HttpClient:
+    """Sends requests to one origin. Use it on one event loop; ``aclose`` it there."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        api_key: str | None = None,
+        deadlines: Deadlines | None = None,
+        proxy_from_env: bool = True,
+        keepalive: float = KEEPALIVE_EXPIRY,
+    ) -> None:
+        self.origin = origin
+        self._api_key = checked_key(api_key)
+        self._deadlines = deadlines or Deadlines()
+        self._proxy = origin.proxy() if proxy_from_env else None
+        self._keepalive = keepalive
+        self._pooled: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the upstream's own key was given."""
+        return self._api_key is not None
+
+    async def send(
+        self,
+        method: str,
+        url: URL,
+        *,
+        body: bytes | None = None,
+        credential: str | None = None,
+        deadlines: Deadlines | None = None,
+    ) -> "HttpReply":
+        """Send a request; return when the answer's status and headers are there.
+
+        ``credential`` goes up instead of the upstream's own key. Raises ``Fault``. Cancelling
+        closes the connection at once. A kept connection that turns out to be dead is replaced
+        by a fresh one, once, and only if no byte of an answer came.
+        """
+        limits = deadlines or self._deadlines
+        headers = self._headers(credential, has_body=body is not None)
+        attempt = _Attempt()
+        try:
+            return await self._attempt(attempt, method, url, body, headers, limits)
+        except _Stale:
+            fresh = _Attempt(fresh=True)
+            return await self._attempt(fresh, method, url, body, headers, limits)
+
+    async def aclose(self) -> None:
+        """Close all connections, also those in use."""
+        sessions = [s for s in (self._pooled, self._fresh) if s is not None]
+        self._pooled = self._fresh = None
+        for session in sessions:
+            await session.close()
+
+    async def _attempt(
+        self,
+        attempt: "_Attempt",
+        method: str,
+        url: URL,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        limits: Deadlines,
+    ) -> "HttpReply":
+        origin = self.origin.label
+        first_by = asyncio.get_running_loop().time() + limits.first_byte
+        _CURRENT.set(attempt)
+        try:
+            async with asyncio.timeout_at(first_by):
+                response = await self._session(fresh=attempt.fresh).request(
+                    method,
+                    url,
+                    data=io.BytesIO(body) if body and len(body) > _BODY_AS_FILE else body,
+                    headers=headers,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect),
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            attempt.abort()
+            if attempt.reused and isinstance(error, _DEAD_CONNECTION):
+                raise _Stale from error
+            if attempt.connected and isinstance(error, TimeoutError):
+                raise http_faults.first_byte_timeout(origin, limits.first_byte) from error
+            raise http_faults.from_send_error(error, origin, connected=attempt.connected) from error
+        except BaseException:
+            attempt.abort()
+            raise
+        return HttpReply(response, attempt, origin, limits, first_by)
+
+    def _headers(self, credential: str | None, *, has_body: bool) -> dict[str, str]:
+        """Everything that goes up besides the body; nothing else of a caller's ever does."""
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "accept-encoding": "identity",
+            "user-agent": USER_AGENT,
+        }
+        if has_body:
+            headers["content-type"] = "application/json"
+        if key := checked_key(credential) or self._api_key:
+            headers["authorization"] = f"Bearer {key}"
+        return headers
+
+    def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        """The session that keeps connections, or the one whose connections are always new."""
+        if fresh:
+            if self._fresh is None:
+                self._fresh = _new_session(_Connector(force_close=True, limit=0))
+            return self._fresh
+        if self._pooled is None:
+            connector = _Connector(keepalive_timeout=self._keepalive, limit=0)
+            self._pooled = _new_session(connector)
+        return self._pooled
+
+
+class HttpReply:
+    """An answer whose body is still coming. ``close`` it on every path."""
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        attempt: "_Attempt",
+        origin: str,
+        limits: Deadlines,
+        first_by: float,
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.origin = origin
+        self._response = response
+        self._attempt = attempt
+        self._limits = limits
+        self._first_by: float | None = first_by
+
+    def begun(self) -> None:
+        """Content has come: from now on only silence between two reads is limited."""
+        self._first_by = None
+
+    async def read(self) -> bytes:
+        """The bytes that have arrived, at least one; empty at the end of the body.
+
+        Raises ``Fault`` when the connection breaks, a deadline passes, or the body is in an
+        encoding that was not asked for and cannot be read.
+        """
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding not in _KNOWN_ENCODINGS:
+            raise http_faults.garbage_fault(self.origin, "an unknown content encoding")
+        loop_time = asyncio.get_running_loop().time
+        until = self._first_by if self._first_by is not None else loop_time() + self._limits.idle
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._response.content.readany()
+        except TimeoutError as error:
+            if self._first_by is not None:
+                seconds = self._limits.first_byte
+                raise http_faults.first_byte_timeout(self.origin, seconds) from error
+            raise http_faults.idle_timeout(self.origin, self._limits.idle) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise http_faults.from_read_error(error, self.origin) from error
+
+    async def read_all(self, limit: int) -> bytes:
+        """The whole body up to ``limit`` bytes; one byte more when it is longer."""
+        parts: list[bytes] = []
+        size = 0
+        while size <= limit and (data := await self.read()):
+            parts.append(data)
+            size += len(data)
+        return b"".join(parts)[: limit + 1]
+
+    def close(self) -> None:
+        """Drop the connection at once unless the whole body was read. May be called again."""
+        if not self._response.closed:
+            self._response.close()
+            self._attempt.abort()
+
+    def settle(self) -> None:
+        """The content is complete: let the few bytes that end the body arrive in their own
+        time, so that the connection can be kept, but not for longer than a moment.
+        """
+        if not self._response.closed:
+            asyncio.get_running_loop().call_later(LINGER_TIMEOUT, self.close)
+
+
+class _Stale(Exception):
+    """A kept connection was already dead when the request went out."""
+
+
+_DEAD_CONNECTION = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+
+
+class _Attempt:
+    """One try on one connection: what the connector tells the sender."""
+
+    __slots__ = ("fresh", "reused", "transport")
+
+    def __init__(self, *, fresh: bool = False) -> None:
+        self.fresh = fresh
+        self.reused = False
+        self.transport: asyncio.Transport | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.transport is not None
+
+    def abort(self) -> None:
+        """Close without waiting for unsent bytes or a TLS farewell."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+_CURRENT: ContextVar[_Attempt] = ContextVar("_CURRENT")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the attempt under way which connection it got, and whether it was used before."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._known: WeakSet[object] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        attempt = _CURRENT.get()
+        attempt.transport = connection.transport
+        attempt.reused = connection.protocol in self._known
+        self._known.add(connection.protocol)
+        return connection
+
+
+def _new_session(connector: _Connector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),  # callers share connections, never cookies
+        trust_env=False,  # the proxy is ours to choose, and no key comes from a .netrc
+        raise_for_status=False,
+    )
+
+
+__all__ = ["USER_AGENT", "Deadlines", "Fault", "HttpClient", "HttpReply"]
