@@ -1,0 +1,108 @@
+"""Exact prompt sizes in DeepSeek's tokens.
+
+A rendered prompt is cut at its explicit special tokens; the text between them is tokenized by
+itself, so each piece of text is counted once and remembered. A conversation that grew by one turn
+costs the tokenizing of that turn.
+"""
+
+from collections import OrderedDict
+from hashlib import blake2b
+from threading import Lock
+from typing import Protocol
+
+import deepseek_recipe as recipe
+from msgspec import Struct
+
+from deepseek_messages.prompt.encoding import render, segments
+from deepseek_messages.prompt.images import count_image
+from deepseek_messages.prompt.tokenizer import TOKENIZER
+from deepseek_messages.translation.catalogue import Encoding
+from deepseek_messages.wire.chat import ChatRequest
+
+# How many pieces of text are remembered, about 150 bytes each: the histories of some hundred
+# conversations.
+REMEMBERED_SEGMENTS = 50_000
+
+# Longer texts are remembered by their digest, so that memory does not hold what users wrote.
+LONGEST_KEY = 32
+
+
+class TextCounter(Protocol):
+    """What counts tokens: plain text, and special tokens by their spelling."""
+
+    def count(self, text: str) -> int: ...
+
+    def count_special(self, spelling: str) -> int: ...
+
+
+class PromptCount(Struct, frozen=True):
+    """A prompt's size in tokens. ``exact`` is false when it holds an image whose size only the
+    upstream can see; then the count is the most it can be.
+    """
+
+    tokens: int
+    exact: bool = True
+
+
+class SegmentCounter:
+    """Counts pieces of text and remembers the last ones counted. Thread-safe."""
+
+    def __init__(self, tokenizer: TextCounter, *, remembered: int = REMEMBERED_SEGMENTS) -> None:
+        self._tokenizer = tokenizer
+        self._remembered = remembered
+        self._counts: OrderedDict[str | bytes, int] = OrderedDict()
+        self._lock = Lock()
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text`` as plain text."""
+        key = text if len(text) <= LONGEST_KEY else _digest(text)
+        with self._lock:
+            if key in self._counts:
+                self._counts.move_to_end(key)
+                return self._counts[key]
+        tokens = self._tokenizer.count(text)
+        with self._lock:
+            self._counts[key] = tokens
+            while len(self._counts) > self._remembered:
+                self._counts.popitem(last=False)
+        return tokens
+
+    def count_special(self, spelling: str) -> int:
+        """Tokens of an explicit special token."""
+        return self._tokenizer.count_special(spelling)
+
+    def count_rendered(self, rendered: recipe.RenderedPrompt) -> PromptCount:
+        """The size of a rendered prompt: its text, its special tokens, its images."""
+        tokens = sum(
+            self.count_special(text) if special else self.count(text)
+            for text, special in segments(rendered)
+        )
+        images = [count_image(source) for source in rendered.image_sources]
+        # Each image has one placeholder token in the prompt already.
+        tokens += sum(image.tokens - 1 for image in images)
+        return PromptCount(tokens, exact=all(image.exact for image in images))
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+COUNTER = SegmentCounter(TOKENIZER)
+
+
+def measure_prompt(chat: ChatRequest, encoding: Encoding) -> PromptCount:
+    """The size of the prompt that DeepSeek makes of ``chat``, and whether it is exact. CPU-bound
+    and thread-safe; the first call loads the tokenizer. Raises ``NotEncodable`` when DeepSeek's
+    own encoder refuses the request.
+    """
+    return COUNTER.count_rendered(render(chat, encoding))
+
+
+def count_prompt(chat: ChatRequest, encoding: Encoding) -> int:
+    """``measure_prompt``'s tokens alone. Raises ``NotEncodable``."""
+    return measure_prompt(chat, encoding).tokens
+
+
+def count_text(text: str) -> int:
+    """Tokens of a piece of plain text in DeepSeek's V4 vocabulary."""
+    return COUNTER.count(text)
