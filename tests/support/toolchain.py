@@ -59,7 +59,13 @@ def _installed(
 
 def _run(command: list[str], **options: object) -> None:
     result = subprocess.run(  # type: ignore[call-overload]
-        command, capture_output=True, text=True, timeout=900, stdin=subprocess.DEVNULL, **options
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        stdin=subprocess.DEVNULL,
+        **options,
     )
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout}\n{result.stderr}")
