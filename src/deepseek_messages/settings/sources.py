@@ -93,7 +93,7 @@ def _from_file(path: Path) -> _Values:
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             raise SettingsError(f"{key}: is a section, write [{key}] above its keys ({path})")
-    _refuse_unknown(flat, KNOWN, str(path))
+    _refuse_unknown(flat, KNOWN.keys() | SECTIONS, str(path))
     return {name: _Value(value, str(path)) for name, value in flat.items()}
 
 

@@ -1,0 +1,93 @@
+"""What a client of the server must know: the address, the key, the model, its window."""
+
+import json
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
+
+from deepseek_messages.settings import Settings
+from deepseek_messages.translation.catalogue import FLASH, describe
+
+PREFIX = "/anthropic"
+
+# The least window with which Claude Code can work: its compaction starts at the window less
+# about 33,000 tokens, and its first request with all tools is about 15,000 tokens.
+CLAUDE_CODE_WINDOW = 50_000
+
+# Claude Code's own default time-out is 600 s as well; DeepSeek's integration page set it.
+API_TIMEOUT_MS = 600_000
+
+_KEY_VARIABLES = {"keys": "DEEPSEEK_MESSAGES_KEY", "pass-through": "DEEPSEEK_API_KEY"}
+
+
+class Token(Struct, frozen=True):
+    """What a client sends as its key: a text, or the variable that holds it."""
+
+    kind: Literal["text", "variable"]
+    value: str
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """How a client reaches the server. ``url`` has no trailing slash; ``window`` is in tokens,
+    ``None`` when it is not known before the model is loaded.
+    """
+
+    url: str
+    token: Token
+    model: str
+    window: int | None = None
+
+
+def token_for(settings: Settings, key: str | None = None) -> Token:
+    """``key`` when the caller has one; else the variable that should hold it; else, where no key
+    is asked for, a word (clients insist on sending something).
+    """
+    if key:
+        return Token("text", key)
+    variable = _KEY_VARIABLES.get(settings.auth_mode)
+    return Token("variable", variable) if variable else Token("text", "none")
+
+
+def base_url(settings: Settings, address: str | None = None) -> str:
+    """The base URL a client is given: ``address`` (scheme, host, port) or the configured one."""
+    if address is None:
+        host = settings.server.host
+        host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared
+        address = f"http://{f'[{host}]' if ':' in host else host}:{settings.server.port}"
+    address = address.rstrip("/")
+    return address if urlsplit(address).path else address + PREFIX
+
+
+def window_of(settings: Settings) -> int | None:
+    """The window of the model that these settings serve, without asking anybody, in tokens."""
+    match settings.upstream_kind:
+        case "embedded":
+            return settings.embedded.context or None
+        case "double":
+            return FLASH.context_window
+        case "chat" if settings.upstream.model:
+            return describe(settings.upstream.model).context_window
+        case "chat":
+            hosted = (urlsplit(settings.upstream.url).hostname or "").endswith("deepseek.com")
+            return FLASH.context_window if hosted else None
+
+
+def served_window(url: str, token: str, model: str, *, timeout: float = 2.0) -> int | None:
+    """The window that the running server at ``url`` gives for ``model`` in its model list, in
+    tokens; ``None`` when no server answers within ``timeout`` seconds or it does not say.
+    """
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.netloc, timeout=timeout)
+    try:
+        path = f"{parts.path}/v1/models/{quote(model, safe='')}"
+        connection.request("GET", path, headers={"authorization": f"Bearer {token}"})
+        described = json.loads(connection.getresponse().read())
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    window = described.get("max_input_tokens") if isinstance(described, dict) else None
+    return window if isinstance(window, int) else None
