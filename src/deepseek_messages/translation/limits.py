@@ -58,3 +58,19 @@ READINESS_TTL = 5.0
 
 # The largest model list that is read.
 MAX_LIST_BYTES = 4 * 1024 * 1024
+
+# Longest signature of a thinking block that is made or read. A reasoning of 64K tokens (DeepSeek's
+# default budget in thinking mode) is about 200 kB, a third of that when compressed.
+MAX_SIGNATURE_CHARS = 512 * 1024
+
+# Longest reasoning that a signature may unpack to: DeepSeek's largest answer, 384K tokens.
+MAX_REASONING_BYTES = 2 * 1024 * 1024
+
+# Longest tool name that DeepSeek takes (its request converter, deepseek-recipe: 128 characters).
+MAX_TOOL_NAME_CHARS = 128
+
+# Longest tool call id that is passed on as it is; longer ones are replaced by a digest.
+MAX_TOOL_ID_CHARS = 128
+
+# Deepest tool schema: serde_json stops at 128 levels, and the schema stands 5 levels down.
+MAX_SCHEMA_DEPTH = 100

@@ -1,0 +1,278 @@
+"""Body bytes to ``MessagesRequest``: one typed decode, and refusals in Anthropic's form.
+
+The common path decodes once and looks at each message once. Only when that decode fails is the
+body looked at again: to tell a JSON error from a wrong field, and to keep what clients replay
+without knowing it (Claude Code stores and sends back blocks of unknown types; the documentation
+asks servers to be lenient in what they read there).
+"""
+
+import json
+import re
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from deepseek_messages.translation.limits import MAX_JSON_DEPTH, MAX_MESSAGES
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.wire.messages import (
+    ContentBlock,
+    InputMessage,
+    MessagesRequest,
+    ToolResultContent,
+)
+
+ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
+
+_request = msgspec.json.Decoder(MessagesRequest)
+_object = msgspec.json.Decoder(dict[str, Raw])
+_objects = msgspec.json.Decoder(list[dict[str, Raw]])
+_items = msgspec.json.Decoder(list[Raw])
+_text = msgspec.json.Decoder(str)
+_whole = msgspec.json.Decoder(Raw)
+
+
+def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
+    """The request in ``body``. With ``counting`` (``count_tokens``) ``max_tokens`` may be absent.
+
+    Raises ``Refusal`` (400) that names the field in dotted form, or the place of a JSON error.
+    Duplicate keys are tolerated, the last one counts (RFC 8259 leaves it open).
+    """
+    request = _decode(body)
+    _check_top(request, counting)
+    for index, message in enumerate(request.messages):
+        if message.role not in ROLES:
+            raise Refusal(
+                f"Input should be 'user', 'assistant' or 'system', not {_shown(message.role)}",
+                path=f"messages.{index}.role",
+            )
+        if message.content is None and not _may_be_empty(message):
+            raise Refusal("Field required", path=f"messages.{index}.content")
+    return request
+
+
+def _may_be_empty(message: InputMessage) -> bool:
+    """System messages may carry settings only; a replayed empty answer is no reason to fail."""
+    return message.role == "system"
+
+
+def _decode(body: bytes) -> MessagesRequest:
+    try:
+        if not body.isascii():
+            body.decode("utf-8")  # raw JSON is passed on unread: it must be proper text too
+        return _request.decode(body)
+    except msgspec.ValidationError as error:
+        return _second_look(body, error)
+    except UnicodeDecodeError as error:
+        raise Refusal(_unicode_message(body, error)) from None
+    except msgspec.DecodeError as error:
+        raise Refusal(_syntax_message(body, str(error))) from None
+    except RecursionError:
+        raise Refusal(_DEPTH_MESSAGE) from None
+
+
+def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest:
+    """A field was wrong: perhaps only a block of an unknown type in a replayed answer."""
+    try:
+        _whole.decode(body)
+        if str(error).startswith("Invalid value") and ".content[" in str(error):
+            return _request.decode(_mark_unknown_blocks(body))
+    except msgspec.ValidationError as second:
+        raise _field_refusal(str(second)) from None
+    except msgspec.DecodeError as malformed:
+        raise Refusal(_syntax_message(body, str(malformed))) from None
+    except RecursionError:
+        raise Refusal(_DEPTH_MESSAGE) from None
+    raise _field_refusal(str(error)) from None
+
+
+# --- unknown blocks -------------------------------------------------------------------------------
+
+
+def _tags(union: object) -> frozenset[str]:
+    return frozenset(struct.__struct_config__.tag for struct in getattr(union, "__args__", ())) - {
+        "unknown"
+    }
+
+
+_RESULT_TAGS = _tags(ToolResultContent)
+_BLOCK_TAGS = _tags(ContentBlock)
+
+
+def _mark_unknown_blocks(body: bytes) -> bytes:
+    """The body with blocks of unknown types wrapped, in assistant messages and tool results."""
+    request = _object.decode(body)
+    messages = _objects.decode(request["messages"])
+    for message in messages:
+        if not _is_list(message.get("content")):
+            continue
+        assistant = message.get("role") == b'"assistant"'
+        blocks = _items.decode(message["content"])
+        message["content"] = _list([_marked(block, assistant) for block in blocks])
+    request["messages"] = Raw(msgspec.json.encode(messages))
+    return msgspec.json.encode(request)
+
+
+def _marked(block: Raw, assistant: bool) -> Raw:
+    if not bytes(block).lstrip().startswith(b"{"):
+        return block
+    fields = _object.decode(block)
+    kind = _type_of(fields)
+    if kind == "tool_result" and _is_list(fields.get("content")):
+        inner = [_wrapped(item, _RESULT_TAGS) for item in _items.decode(fields["content"])]
+        return Raw(msgspec.json.encode({**fields, "content": _list(inner)}))
+    return _wrapped(block, _BLOCK_TAGS) if assistant else block
+
+
+def _wrapped(block: Raw, known: frozenset[str]) -> Raw:
+    if not bytes(block).lstrip().startswith(b"{"):
+        return block
+    kind = _type_of(_object.decode(block))
+    if kind is None or kind in known:
+        return block
+    return Raw(msgspec.json.encode({"type": "unknown", "original_type": kind, "raw": block}))
+
+
+def _type_of(fields: dict[str, Raw]) -> str | None:
+    try:
+        return _text.decode(fields.get("type", b"null"))
+    except msgspec.ValidationError:
+        return None
+
+
+def _is_list(value: Raw | None) -> bool:
+    return value is not None and bytes(value).lstrip().startswith(b"[")
+
+
+def _list(items: list[Raw]) -> Raw:
+    return Raw(msgspec.json.encode(items))
+
+
+# --- the checks that types cannot make ------------------------------------------------------------
+
+
+def _check_top(request: MessagesRequest, counting: bool) -> None:
+    if not request.model:
+        raise Refusal("String should have at least 1 character", path="model")
+    if not request.messages:
+        raise Refusal("at least one message is required", path="messages")
+    if len(request.messages) > MAX_MESSAGES:
+        raise Refusal(f"at most {MAX_MESSAGES} messages are accepted", path="messages")
+    if request.thread is not None:
+        raise Refusal(
+            "message threads are not kept by this server; send the whole conversation",
+            path="thread",
+            error_code="thread_unsupported_request",
+        )
+    if request.max_tokens is None and not counting:
+        raise Refusal("Field required", path="max_tokens")
+    if request.max_tokens is not None and request.max_tokens < 0:
+        raise Refusal("Input should be greater than or equal to 0", path="max_tokens")
+    if request.compaction is not UNSET and request.compaction != Raw(b"null"):
+        raise Refusal("compaction requests are not supported", path="compaction")
+    _check_ranges(request)
+    _check_tools(request)
+    _check_format(request)
+
+
+def _check_ranges(request: MessagesRequest) -> None:
+    """DeepSeek's ranges (API reference, create-chat-completion): what it refuses is refused here,
+    by name, instead of being answered with other sampling than asked for.
+    """
+    if request.temperature is not None and not 0 <= request.temperature <= 2:
+        raise Refusal("Input should be between 0 and 2", path="temperature")
+    if request.top_p is not None and not 0 <= request.top_p <= 1:
+        raise Refusal("Input should be between 0 and 1", path="top_p")
+
+
+def _check_tools(request: MessagesRequest) -> None:
+    for index, tool in enumerate(request.tools or ()):
+        if tool.type in {None, "custom"} and not tool.name:
+            raise Refusal("Field required", path=f"tools.{index}.name")
+    choice = request.tool_choice
+    if choice is not None and choice.type == "tool" and not choice.name:
+        raise Refusal("Field required", path="tool_choice.name")
+
+
+def _check_format(request: MessagesRequest) -> None:
+    config = request.output_config
+    if config is not None and config.format is not None:
+        _check_schema(config.format.schema, "output_config.format.schema")
+    if request.output_format is not None:
+        _check_schema(request.output_format.schema, "output_format.schema")
+
+
+def _check_schema(schema: Raw, path: str) -> None:
+    if not bytes(schema).lstrip().startswith(b"{"):
+        raise Refusal("Input should be an object", path=path)
+
+
+# --- the words of refusals ------------------------------------------------------------------------
+
+_DEPTH_MESSAGE = f"The request body is nested too deeply (more than {MAX_JSON_DEPTH} levels)"
+_INDEX = re.compile(r"\[(\d+|\.\.\.)\]")
+_NAMES = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "array": "list",
+    "object": "object",
+}
+
+
+def _field_refusal(error: str) -> Refusal:
+    """msgspec's ``Expected `str`, got `int` - at `$.messages[0].role``` in Anthropic's form."""
+    reason, _, place = error.partition(" - at `$")
+    path = _INDEX.sub(r".\1", place.rstrip("`")).lstrip(".")
+    if missing := re.search(r"missing required field `(.+)`", reason):
+        return Refusal("Field required", path=f"{path}.{missing[1]}".lstrip("."))
+    if wrong := re.match(r"Expected `(.+?)`(?:, got `(.+)`)?", reason):
+        names = [_NAMES.get(name, name) for name in wrong[1].split(" | ") if name != "null"]
+        return Refusal(f"Input should be a valid {' or '.join(names)}", path=path)
+    if tag := re.match(r"Invalid value '(.*)'", reason, re.DOTALL):
+        return Refusal(
+            f"Input tag {_shown(tag[1])} found using 'type' does not match any of the expected tags",
+            path=path.removesuffix(".type"),
+        )
+    if value := re.match(r"Invalid enum value (.*)", reason, re.DOTALL):
+        return Refusal(
+            f"Input should be one of the documented values, not {value[1][:80]}", path=path
+        )
+    return Refusal(reason, path=path)
+
+
+def _syntax_message(body: bytes, error: str) -> str:
+    """What is wrong with the JSON, and where, for a person with an editor."""
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "The request body is not valid JSON: it begins with a byte order mark"
+    if not body.strip():
+        return "The request body is empty; a JSON object is expected"
+    reason = error.removeprefix("JSON is malformed: ")
+    offset = len(body)
+    if at := re.search(r" \(byte (\d+)\)", reason):
+        reason, offset = reason[: at.start()], int(at[1])
+    elif _is_python_json(body):
+        return "The request body is not valid JSON: it holds an unpaired UTF-16 surrogate"
+    else:
+        reason = "it ends too early"
+    line = body.count(b"\n", 0, offset) + 1
+    column = offset - body.rfind(b"\n", 0, offset)
+    return f"The request body is not valid JSON: {reason} at line {line} column {column}"
+
+
+def _is_python_json(body: bytes) -> bool:
+    """The standard library takes unpaired surrogates; if it takes this, that was the fault."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _unicode_message(body: bytes, error: UnicodeDecodeError) -> str:
+    offset = error.start if error.object == body else body.find(error.object[error.start :][:4])
+    return f"The request body is not valid UTF-8 (byte {max(offset, 0)})"
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "…")

@@ -1,0 +1,67 @@
+"""Signatures of thinking blocks: what is needed to restore reasoning that did not come back.
+
+Clients may be told to leave reasoning out (``display: "omitted"``) or may send it back empty;
+DeepSeek's thinking mode demands it again with every tool call (DeepSeek API guide, thinking
+mode). The signature therefore carries the reasoning itself: compressed, encrypted and
+authenticated with a key of this server, so that no state is kept, every process with the same
+key can open it, and nobody else can make one. Equal reasoning gives equal signatures (SIV is
+deterministic, RFC 5297), which keeps replayed histories byte-stable.
+
+Form: ``dsm1.`` and base64url without padding. A signature of any other form is another
+vendor's, and is accepted and not read.
+"""
+
+import base64
+import binascii
+import hashlib
+import zlib
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from deepseek_messages.translation.limits import MAX_REASONING_BYTES, MAX_SIGNATURE_CHARS
+
+MARK = "dsm1."
+_CONTEXT = [b"deepseek-messages thinking signature, version 1"]
+
+
+class Seal:
+    """Makes and opens signatures with one secret key (any length; it is stretched to 64 bytes)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESSIV(hashlib.sha512(b"deepseek-messages seal\x00" + key).digest())
+
+    def seal(self, reasoning: str) -> str:
+        """The signature that restores ``reasoning``; only the mark when it is too long to carry."""
+        packed = zlib.compress(reasoning.encode("utf-8", "replace"), 6)
+        sealed = base64.urlsafe_b64encode(self._cipher.encrypt(packed, _CONTEXT)).rstrip(b"=")
+        if len(MARK) + len(sealed) > MAX_SIGNATURE_CHARS:
+            return MARK
+        return MARK + sealed.decode("ascii")
+
+    def open(self, signature: str) -> str | None:
+        """The reasoning inside ``signature``; ``None`` when it is not ours, forged or damaged."""
+        if not signature.startswith(MARK) or len(signature) > MAX_SIGNATURE_CHARS:
+            return None
+        body = signature[len(MARK) :]
+        try:
+            sealed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+            packed = self._cipher.decrypt(sealed, _CONTEXT)
+        except (binascii.Error, ValueError, InvalidTag):
+            return None
+        return _unpack(packed)
+
+
+def is_ours(signature: str) -> bool:
+    """Whether a signature bears this family's mark (it may still be forged)."""
+    return signature.startswith("dsm") and "." in signature[:6]
+
+
+def _unpack(packed: bytes) -> str | None:
+    """Decompress at most ``MAX_REASONING_BYTES``: an honest seal never holds more."""
+    inflater = zlib.decompressobj()
+    try:
+        text = inflater.decompress(packed, MAX_REASONING_BYTES)
+    except zlib.error:
+        return None
+    return text.decode("utf-8", "replace") if inflater.eof else None
