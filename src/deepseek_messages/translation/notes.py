@@ -49,6 +49,7 @@ class Notes:
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
         self.entries: list[Note] = []
+        self._seen: set[tuple[Action, str]] = set()
 
     def add(self, action: Action, what: str, path: str = "") -> None:
         """Record a change. Raises ``Refusal`` (400, naming ``path``) in strict mode when the
@@ -57,3 +58,9 @@ class Notes:
         if self.strict and action in LOSSY:
             raise Refusal(f"{what} is not supported by the selected model (strict mode)", path=path)
         self.entries.append(Note(action, what, path))
+
+    def once(self, action: Action, what: str, path: str = "") -> None:
+        """Like ``add``, but keeps only the first place: for what recurs through a history."""
+        if (action, what) not in self._seen:
+            self._seen.add((action, what))
+            self.add(action, what, path)

@@ -221,7 +221,7 @@ _NAMES = {
 
 
 def _field_refusal(error: str) -> Refusal:
-    """msgspec's ``Expected `str`, got `int` - at `$.messages[0].role``` in Anthropic's form."""
+    """The refusal for ``Expected `str`, got `int` - at `$.messages[0].role``` and its like."""
     reason, _, place = error.partition(" - at `$")
     path = _INDEX.sub(r".\1", place.rstrip("`")).lstrip(".")
     if missing := re.search(r"missing required field `(.+)`", reason):
@@ -231,7 +231,7 @@ def _field_refusal(error: str) -> Refusal:
         return Refusal(f"Input should be a valid {' or '.join(names)}", path=path)
     if tag := re.match(r"Invalid value '(.*)'", reason, re.DOTALL):
         return Refusal(
-            f"Input tag {_shown(tag[1])} found using 'type' does not match any of the expected tags",
+            f"Input tag {_shown(tag[1])} found using 'type' does not match any expected tag",
             path=path.removesuffix(".type"),
         )
     if value := re.match(r"Invalid enum value (.*)", reason, re.DOTALL):

@@ -11,12 +11,14 @@ ThinkingDisplay = Literal["shown", "omitted"]
 
 class ReplyPlan(Struct, frozen=True, kw_only=True):
     """Made with the chat request, read by ``MessageStream``. All names are the client's own
-    unless said otherwise."""
+    unless said otherwise.
+    """
 
     model: str  # the name the answer carries
     tool_names: dict[str, str] = {}  # name sent upstream -> the client's name, where they differ
     tools: frozenset[str] = frozenset()  # names the model may call, as sent upstream
     forced_tool: str | None = None  # the one tool that must be called, as sent upstream
+    must_call: bool = False  # some tool must be called (``any`` or ``tool``)
     single_tool: bool = False  # disable_parallel_tool_use: keep the first call only
     thinking: bool = False  # thinking is on for this call
     display: ThinkingDisplay = "shown"
@@ -24,6 +26,7 @@ class ReplyPlan(Struct, frozen=True, kw_only=True):
     reports_stop_string: bool = False  # the upstream names the stop string that matched
     schema: Raw | None = None  # structured output: what the text must satisfy
     prefill: str = ""  # a last assistant text that the answer continues
+    no_output: bool = False  # max_tokens was 0: the one token the upstream makes is left out
 
 
 class Translation(Struct, frozen=True):
