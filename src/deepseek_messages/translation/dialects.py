@@ -12,6 +12,7 @@ MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 ThinkingStyle = Literal[
     "thinking",  # {"thinking": {"type": ...}, "reasoning_effort": ...}: DeepSeek's API
     "template",  # {"chat_template_kwargs": {"thinking": bool, "enable_thinking": bool}}
+    "effort",  # reasoning_effort alone: a level, or "none" for off
     "none",  # the server decides
 ]
 PrefixStyle = Literal["beta_prefix", "continue_final_message", "trailing_assistant", "none"]
@@ -31,7 +32,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     replays_reasoning: Literal["reasoning_content", "reasoning"] | None = None
     demands_reasoning: bool = False  # refuses tool turns whose reasoning is gone
     forced_tool_while_thinking: bool = True
-    takes_required: bool = True  # tool_choice "required" and a named tool really force a call
+    takes_required: bool = True  # tool_choice "required" really forces a call
+    takes_named_tool: bool = True  # tool_choice with a function's name really forces that call
     parallel_tool_calls: bool = False  # takes parallel_tool_calls: false
     json_schema: bool = False  # response_format json_schema
     json_object: bool = True
@@ -52,11 +54,17 @@ class Dialect(Struct, frozen=True, kw_only=True):
     count: CountStyle = "none"
 
 
+# DeepSeek's effort levels are low, high and max; the others are its own aliases for them
+# (DeepSeek API docs, "Thinking Mode"). vLLM and SGLang pass the level to the same encoder.
+_DEEPSEEK_EFFORTS = {"low": "low", "medium": "high", "high": "high", "xhigh": "high", "max": "max"}
+
+# DeepSeek API reference, create-chat-completion; "Thinking Mode"; "Chat Prefix Completion";
+# "Vision". The test double speaks it too.
 DEEPSEEK = Dialect(
     name="deepseek",
     path="/chat/completions",
     thinking="thinking",
-    efforts={"low": "low", "medium": "high", "high": "high", "xhigh": "high", "max": "max"},
+    efforts=_DEEPSEEK_EFFORTS,
     replays_reasoning="reasoning_content",
     demands_reasoning=True,
     forced_tool_while_thinking=False,
@@ -68,3 +76,122 @@ DEEPSEEK = Dialect(
     prefix_path="/beta/chat/completions",
     count="deepseek",
 )
+
+# vllm/entrypoints/openai/chat_completion/protocol.py (ChatCompletionRequest and its answers:
+# ``stop_reason``, ``reasoning``), vllm/entrypoints/chat_utils.py (reads a message's
+# ``reasoning``), vllm/entrypoints/serve/tokenize/protocol.py.
+VLLM = Dialect(
+    name="vllm",
+    thinking="template",
+    efforts=_DEEPSEEK_EFFORTS,
+    replays_reasoning="reasoning",
+    parallel_tool_calls=True,
+    json_schema=True,
+    top_k=True,
+    prefix="continue_final_message",
+    reports_stop_string=True,
+    count="vllm",
+)
+
+# sglang/srt/entrypoints/openai/protocol.py (ChatCompletionRequest; ``matched_stop`` and
+# ``reasoning_content`` in answers; TokenizeRequest takes messages and tools as vLLM's does).
+SGLANG = Dialect(
+    name="sglang",
+    thinking="template",
+    efforts=_DEEPSEEK_EFFORTS,
+    replays_reasoning="reasoning_content",
+    parallel_tool_calls=True,
+    json_schema=True,
+    top_k=True,
+    strict_tools=True,
+    prefix="continue_final_message",
+    reports_stop_string=True,
+    count="vllm",
+)
+
+# llama.cpp tools/server/README.md and server-common.cpp (``oaicompat_chat_params_parse``:
+# ``tool_choice`` is a word only, a last assistant message is continued, ``enable_thinking``
+# must be a boolean). Many chat templates refuse a system message that is not the first.
+LLAMA_CPP = Dialect(
+    name="llama.cpp",
+    thinking="template",
+    replays_reasoning="reasoning_content",
+    takes_named_tool=False,
+    parallel_tool_calls=True,
+    json_schema=True,
+    system="user_reminder",
+    top_k=True,
+    prefix="trailing_assistant",
+    count="llama.cpp",
+)
+
+# ollama/openai/openai.go (ChatCompletionRequest has no tool_choice, top_k or
+# parallel_tool_calls; ``reasoning_effort`` is high, medium, low or none; a message's
+# ``reasoning``). Its templates gather system messages at the front.
+OLLAMA = Dialect(
+    name="ollama",
+    thinking="effort",
+    efforts={"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"},
+    replays_reasoning="reasoning",
+    takes_required=False,
+    takes_named_tool=False,
+    json_schema=True,
+    system="user_reminder",
+    prefix="trailing_assistant",
+)
+
+# OpenAI API reference, create-chat-completion, and nothing beyond its oldest common part: a
+# server of which nothing is known must not be sent what it could refuse ("up to 4" stops).
+GENERIC = Dialect(
+    name="generic",
+    system="user_reminder",
+    max_stop_sequences=4,
+)
+
+# llama.cpp inside this process: the same request format, but "required" does not force a call
+# there, so forced calls go through a JSON schema.
+EMBEDDED = Dialect(
+    name="embedded",
+    thinking="template",
+    replays_reasoning="reasoning_content",
+    takes_required=False,
+    takes_named_tool=False,
+    parallel_tool_calls=True,
+    json_schema=True,
+    system="user_reminder",
+    top_k=True,
+    prefix="trailing_assistant",
+)
+
+# By the names a person may set.
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (DEEPSEEK, VLLM, SGLANG, LLAMA_CPP, OLLAMA, GENERIC, EMBEDDED)
+} | {"double": DEEPSEEK, "openai": GENERIC, "llamacpp": LLAMA_CPP}
+
+# ``owned_by`` in a model list -> dialect. vLLM: entrypoints ``ModelCard``; SGLang: ``ModelCard``;
+# llama.cpp: "GET /v1/models"; Ollama: a model's namespace, ``library`` for its own; DeepSeek:
+# API reference, list-models.
+OWNERS: dict[str, Dialect] = {
+    "deepseek": DEEPSEEK,
+    "vllm": VLLM,
+    "sglang": SGLANG,
+    "llamacpp": LLAMA_CPP,
+    "library": OLLAMA,
+}
+
+
+def by_host(host: str) -> Dialect | None:
+    """The dialect of a host whose name alone tells, else ``None``."""
+    name = host.lower().rstrip(".")
+    return DEEPSEEK if name == "deepseek.com" or name.endswith(".deepseek.com") else None
+
+
+def by_signs(owners: frozenset[str], server: str) -> Dialect | None:
+    """The dialect of a server by the ``owned_by`` names of its model list (lower case) and its
+    ``server`` header; ``None`` when they say nothing or contradict each other.
+    """
+    if server.lower().startswith("llama.cpp"):
+        return LLAMA_CPP
+    found = {OWNERS[owner].name for owner in owners if owner in OWNERS}
+    return DIALECTS[found.pop()] if len(found) == 1 else None

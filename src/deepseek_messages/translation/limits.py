@@ -74,3 +74,9 @@ MAX_TOOL_ID_CHARS = 128
 
 # Deepest tool schema: serde_json stops at 128 levels, and the schema stands 5 levels down.
 MAX_SCHEMA_DEPTH = 100
+
+# How long a server may take to tokenize a prompt for us; a megabyte takes one about a second.
+COUNT_TIMEOUT = 10.0
+
+# How many of Ollama's installed models are asked for their abilities, one request each.
+MAX_SHOWN_MODELS = 32
