@@ -6,7 +6,7 @@ published in autumn 2025 (the names ``deepseek-chat`` and ``deepseek-reasoner``)
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -163,6 +163,9 @@ CHECKPOINTS: tuple[tuple[str, Model], ...] = (
 # The window assumed of a model that nothing is known of: DeepSeek's own in autumn 2025.
 UNKNOWN_WINDOW = 131_072
 
+# Claude Code's model picker shows only ids that begin so; ``claude-<id>`` means ``<id>``.
+CLAUDE_PREFIX = "claude-"
+
 SUFFIX = re.compile(r"\[\w+\]$")  # Claude Code's ``[1m]``: asks for the long window
 
 
@@ -216,27 +219,39 @@ def resolve(
     then an id that the upstream serves, then DeepSeek's names and the ``claude-*`` mapping. A
     ``[1m]`` suffix and a ``provider/`` prefix are taken off where the rest is a known name.
     """
-    by_id = {model.id: model for model in served}
-    for name in _spellings(requested):
-        target = _alias(name, aliases or {}) or name
-        model = by_id.get(target) or _stand_in(target, by_id)
-        if model is not None or target in THINKING_BY_NAME:
-            return Choice(
-                model=model or _default(default, served, by_id),
-                requested=requested,
-                thinking_default=THINKING_BY_NAME.get(target),
-            )
+    found = find(requested, served, aliases)
+    if found is not None:
+        return found
     return Choice(
-        model=_default(default, served, by_id),
+        model=_default(default, served),
         requested=requested,
         thinking_default=THINKING_BY_NAME.get(default),
     )
 
 
-def _spellings(requested: str) -> list[str]:
-    """The name as it came, without its suffix, and without its provider."""
+def find(
+    requested: str, served: Sequence[Model], aliases: Mapping[str, str] | None = None
+) -> Choice | None:
+    """``resolve`` for names that mean something; ``None`` for those only a default can serve."""
+    for target in _spellings(requested, aliases or {}):
+        model = next((model for model in served if model.id == target), None)
+        model = model or _stand_in(target, served)
+        if model is None and target in THINKING_BY_NAME and served:
+            model = served[0]  # their meaning is the thinking, on whatever is served
+        if model is not None:
+            thinking = THINKING_BY_NAME.get(target)
+            return Choice(model=model, requested=requested, thinking_default=thinking)
+    return None
+
+
+def _spellings(requested: str, aliases: Mapping[str, str]) -> Iterator[str]:
+    """What the name may stand for, nearest first: as it came, without its suffix, without its
+    provider. The user's own name for something stands for that.
+    """
     bare = SUFFIX.sub("", requested)
-    return list(dict.fromkeys((requested, bare, bare.rpartition("/")[2])))
+    last = bare.rpartition("/")[2]
+    for name in dict.fromkeys((requested, bare, last)):
+        yield _alias(name, aliases) or name
 
 
 def _alias(name: str, aliases: Mapping[str, str]) -> str | None:
@@ -247,16 +262,20 @@ def _alias(name: str, aliases: Mapping[str, str]) -> str | None:
     )
 
 
-def _stand_in(name: str, by_id: Mapping[str, Model]) -> Model | None:
+def _stand_in(name: str, served: Sequence[Model]) -> Model | None:
+    by_id = {model.id: model for model in served}
+    shown = name.removeprefix(CLAUDE_PREFIX)
+    if shown in by_id:
+        return by_id[shown]
     for pattern, candidates in STAND_INS:
         if fnmatchcase(name, pattern):
             return next((by_id[each] for each in candidates if each in by_id), None)
     return None
 
 
-def _default(default: str, served: Sequence[Model], by_id: Mapping[str, Model]) -> Model:
+def _default(default: str, served: Sequence[Model]) -> Model:
     """The default model, the served one that stands in for it, or the first that is served."""
-    found = by_id.get(default) or _stand_in(default, by_id)
+    found = find(default, served)
     if found is not None:
-        return found
+        return found.model
     return served[0] if served else describe(default)
