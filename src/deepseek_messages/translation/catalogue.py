@@ -6,7 +6,7 @@ published in autumn 2025 (the names ``deepseek-chat`` and ``deepseek-reasoner``)
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -233,25 +233,19 @@ def find(
     requested: str, served: Sequence[Model], aliases: Mapping[str, str] | None = None
 ) -> Choice | None:
     """``resolve`` for names that mean something; ``None`` for those only a default can serve."""
-    for target in _spellings(requested, aliases or {}):
-        model = next((model for model in served if model.id == target), None)
-        model = model or _stand_in(target, served)
-        if model is None and target in THINKING_BY_NAME and served:
-            model = served[0]  # their meaning is the thinking, on whatever is served
-        if model is not None:
-            thinking = THINKING_BY_NAME.get(target)
-            return Choice(model=model, requested=requested, thinking_default=thinking)
-    return None
-
-
-def _spellings(requested: str, aliases: Mapping[str, str]) -> Iterator[str]:
-    """What the name may stand for, nearest first: as it came, without its suffix, without its
-    provider. The user's own name for something stands for that.
-    """
     bare = SUFFIX.sub("", requested)
     last = bare.rpartition("/")[2]
     for name in dict.fromkeys((requested, bare, last)):
-        yield _alias(name, aliases) or name
+        target = _alias(name, aliases or {})
+        model = _meaning(target, served) if target else _served(name, served)
+        if model is not None:
+            return _choice(model, requested, target or name)
+    model = _meaning(last, served)
+    return None if model is None else _choice(model, requested, last)
+
+
+def _choice(model: Model, requested: str, name: str) -> Choice:
+    return Choice(model=model, requested=requested, thinking_default=THINKING_BY_NAME.get(name))
 
 
 def _alias(name: str, aliases: Mapping[str, str]) -> str | None:
@@ -262,15 +256,23 @@ def _alias(name: str, aliases: Mapping[str, str]) -> str | None:
     )
 
 
-def _stand_in(name: str, served: Sequence[Model]) -> Model | None:
-    by_id = {model.id: model for model in served}
-    shown = name.removeprefix(CLAUDE_PREFIX)
-    if shown in by_id:
-        return by_id[shown]
+def _served(name: str, served: Sequence[Model]) -> Model | None:
+    return next((model for model in served if model.id == name), None)
+
+
+def _meaning(name: str, served: Sequence[Model]) -> Model | None:
+    """The served model of this name, or the one that stands in for it."""
+    model = _served(name, served) or _served(name.removeprefix(CLAUDE_PREFIX), served)
+    if model is not None:
+        return model
     for pattern, candidates in STAND_INS:
         if fnmatchcase(name, pattern):
-            return next((by_id[each] for each in candidates if each in by_id), None)
-    return None
+            found = (_served(each, served) for each in candidates)
+            model = next((each for each in found if each is not None), None)
+            break
+    if model is None and name in THINKING_BY_NAME and served:
+        return served[0]  # what these names say is the thinking, on whatever is served
+    return model
 
 
 def _default(default: str, served: Sequence[Model]) -> Model:

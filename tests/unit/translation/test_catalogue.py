@@ -10,6 +10,7 @@ from deepseek_messages.translation.catalogue import (
     UNKNOWN_WINDOW,
     Model,
     describe,
+    find,
     resolve,
 )
 
@@ -169,3 +170,20 @@ def test_unknown_model_is_described_carefully() -> None:
     assert not model.thinks
     assert not model.sees
     assert model.owned_by == "me"
+
+
+@pytest.mark.parametrize("name", ["claude-deepseek-v4-pro", "claude-deepseek-v4-pro[1m]"])
+def test_name_shown_to_claude_code_means_its_model(name: str) -> None:
+    assert resolve(name, HOSTED, "").model is PRO
+
+
+@pytest.mark.parametrize("name", ["gpt-9", "deepseek", "deepseek-v9", "", "[1m]", "a/b"])
+def test_name_without_a_meaning_is_not_found(name: str) -> None:
+    assert find(name, HOSTED) is None
+
+
+def test_old_name_is_found_on_any_server() -> None:
+    choice = find("deepseek-reasoner", LOCAL)
+    assert choice is not None
+    assert choice.model is LOCAL[0]
+    assert find("deepseek-reasoner", []) is None
