@@ -64,9 +64,7 @@ class ClaudeCode:
 
     def variables(self) -> dict[str, str]:
         """The whole environment of the CLI: nothing of the caller's own leaks in."""
-        model_names = ("MODEL", "SMALL_FAST_MODEL") + tuple(
-            f"DEFAULT_{alias}_MODEL" for alias in ("HAIKU", "SONNET", "OPUS", "FABLE")
-        )
+        aliases = [f"DEFAULT_{alias}_MODEL" for alias in ("HAIKU", "SONNET", "OPUS", "FABLE")]
         return {
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.folder / "home"),
@@ -75,7 +73,7 @@ class ClaudeCode:
             "LANG": "C.UTF-8",
             "ANTHROPIC_BASE_URL": self.base_url,
             "ANTHROPIC_AUTH_TOKEN": self.key,
-            **{f"ANTHROPIC_{name}": self.model for name in model_names},
+            **{f"ANTHROPIC_{name}": self.model for name in ("MODEL", "SMALL_FAST_MODEL", *aliases)},
             "CLAUDE_CODE_MAX_CONTEXT_TOKENS": "131072",
             "CLAUDE_CODE_MAX_RETRIES": "1",
             "API_TIMEOUT_MS": "60000",
