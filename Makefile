@@ -28,7 +28,6 @@ check: setup  ## formatting, lint, types, layers, docs, then the tests
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
-	@$(PYTHON) scripts/docs.py --check
 	@exec $(PYTHON) -m pytest $(ARGS)
 
 .PHONY: docs

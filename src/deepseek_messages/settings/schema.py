@@ -97,7 +97,7 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
     ] = ()
     keys_file: Annotated[
         Path | None,
-        Meta(description="File with further key digests; absent: keys in the state directory."),
+        Meta(description="File of keys made by this server; absent: `keys` in `state_dir`."),
     ] = None
 
 
