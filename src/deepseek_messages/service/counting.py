@@ -1,0 +1,130 @@
+"""How many tokens a request's prompt is: by DeepSeek's encoder, by the upstream, or by a guess."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from msgspec import Struct
+
+from deepseek_messages.prompt.counting import PromptCount, count_text, measure_prompt
+from deepseek_messages.prompt.encoding import NotEncodable
+from deepseek_messages.prompt.estimate import estimate_prompt
+from deepseek_messages.translation.catalogue import Choice, Encoding, Model
+from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.notes import Action, Notes
+from deepseek_messages.translation.plan import Translation
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.seal import Seal
+from deepseek_messages.upstreams.base import Upstream, UpstreamCall
+from deepseek_messages.wire.chat import ChatRequest
+from deepseek_messages.wire.messages import MessagesRequest
+
+# Tokenizing runs outside the interpreter's lock, so threads really work side by side; two keep
+# one very long prompt from holding up the short ones.
+THREADS = 2
+
+# Claude Code asks for about 25 counts at once; this many sessions may do so at the same time.
+MOST_WAITING = 1_000
+
+T = TypeVar("T")
+
+
+class CountResult(Struct, frozen=True, kw_only=True):
+    """A prompt's size in tokens; ``exact`` is false for an estimate, and ``notes`` say so."""
+
+    tokens: int
+    exact: bool
+    notes: Notes
+
+
+class Counter:
+    """Counts prompts, never on the event loop. ``aclose`` ends its threads."""
+
+    def __init__(self, *, seal: Seal, upstream: Upstream, threads: int = THREADS) -> None:
+        self._seal = seal
+        self._upstream = upstream
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="count-tokens")
+        self._waiting = 0
+
+    async def count(
+        self,
+        request: MessagesRequest,
+        choice: Choice,
+        *,
+        credential: str | None = None,
+        strict: bool = False,
+    ) -> CountResult:
+        """The size of the prompt that ``request`` would become. ``credential`` is the caller's
+        own key for an upstream that is asked. Raises ``Refusal`` for a request that could not
+        be served, and (529) when too many counts are waiting.
+        """
+        notes = Notes(strict=strict)
+        translation = await self._in_thread(lambda: self._translate(request, choice, notes))
+        call = UpstreamCall(request=translation.chat, credential=credential)
+        count = await self._measure(call, choice.model)
+        if not count.exact:
+            notes.add(Action.ESTIMATED, "input_tokens")
+        return CountResult(tokens=count.tokens, exact=count.exact, notes=notes)
+
+    async def count_chat(self, call: UpstreamCall, model: Model) -> int | None:
+        """The size of a translated prompt, or ``None`` when nothing better than a guess is known.
+        Raises nothing: the upstream's own figure comes at the end of its answer.
+        """
+        try:
+            if model.encoding is not None:
+                return (await self._by_encoder(call.request, model.encoding)).tokens
+            return await self._upstream.count_tokens(call)
+        except (NotEncodable, UnicodeEncodeError, Refusal, Fault):
+            return None
+
+    async def warm(self) -> None:
+        """Load the tokenizer now, so that the first request need not wait for it."""
+        await self._in_thread(lambda: count_text("warm"))
+
+    async def aclose(self) -> None:
+        """Drop what waits. A count that runs is finished by its thread and thrown away."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _translate(self, request: MessagesRequest, choice: Choice, notes: Notes) -> Translation:
+        return to_chat(request, choice, self._upstream.dialect, notes, self._seal)
+
+    async def _measure(self, call: UpstreamCall, model: Model) -> PromptCount:
+        """The best count there is: the server's own tokenizer where it can be asked, DeepSeek's
+        encoder where the model uses it, else a guess.
+        """
+        if not (model.encoding and self._dialect.count == "deepseek"):
+            tokens = await self._by_upstream(call)
+            if tokens is not None:
+                return PromptCount(tokens, exact=True)
+        if model.encoding is not None:
+            try:
+                return await self._by_encoder(call.request, model.encoding)
+            except (NotEncodable, UnicodeEncodeError):
+                pass  # the upstream will say what is wrong with it; a count need not
+        guess = await self._in_thread(lambda: estimate_prompt(call.request))
+        return PromptCount(guess, exact=False)
+
+    @property
+    def _dialect(self) -> Dialect:
+        return self._upstream.dialect
+
+    async def _by_upstream(self, call: UpstreamCall) -> int | None:
+        try:
+            return await self._upstream.count_tokens(call)
+        except Fault:
+            return None
+
+    async def _by_encoder(self, chat: ChatRequest, encoding: Encoding) -> PromptCount:
+        return await self._in_thread(lambda: measure_prompt(chat, encoding))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._waiting >= MOST_WAITING:
+            raise Refusal("too many token counts are waiting", status=529)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
