@@ -1,0 +1,428 @@
+"""A Messages request to a chat request: the conversation, the tools, the settings.
+
+Texts are joined, tools shown and reasoning kept exactly as DeepSeek's own Messages conversion
+does (``deepseek-recipe``), so that the model sees the prompt it would see there, and turn n+1's
+prompt begins with turn n's. Where we differ it is on purpose: what that conversion drops
+(``is_error``, documents, per-message effort, structured output, prefill, forced choice), and what
+it refuses although the conversation can be answered.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from deepseek_messages.translation import thinking
+from deepseek_messages.translation.blocks import At, Context, parts_of, text_of
+from deepseek_messages.translation.catalogue import Choice
+from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.notes import Action, Notes
+from deepseek_messages.translation.plan import ReplyPlan, Translation
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.results import PendingCall, Turn
+from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.system import (
+    JOINT,
+    schema_instruction,
+    system_place,
+    system_text,
+)
+from deepseek_messages.translation.tools import Choosing, ToolBook, arguments_of, upstream_id
+from deepseek_messages.wire.chat import (
+    AssistantMessage,
+    ChatMessage,
+    ChatRequest,
+    ContentPart,
+    FunctionCall,
+    JsonSchema,
+    ResponseFormat,
+    StreamOptions,
+    SystemMessage,
+    ToolCall,
+    UserMessage,
+)
+from deepseek_messages.wire.messages import (
+    InputMessage,
+    MessagesRequest,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+)
+
+
+def to_chat(
+    request: MessagesRequest, choice: Choice, dialect: Dialect, notes: Notes, seal: Seal
+) -> Translation:
+    """The chat request for ``choice.model`` on a server that speaks ``dialect``, and the plan
+    for its answer. Every change of meaning goes into ``notes``.
+
+    Raises ``Refusal`` for what cannot be answered (and in strict mode for what would be lost).
+    """
+    model = choice.model
+    place = system_place(dialect, model.encoding)
+    book = ToolBook(dialect, notes, updates_in_place=place == "in_place")
+    choosing = _tools(request, book, notes)
+    prefilled = _is_prefilled(request, dialect, notes)
+    on = _thinking_on(request, choice, dialect, notes, forced=choosing.must_call, prefill=prefilled)
+    context = Context(
+        dialect=dialect,
+        notes=notes,
+        seal=seal,
+        tools=book,
+        sees=model.sees if dialect.images is None else dialect.images,
+        place=place,
+        fills_reasoning=on and dialect.demands_reasoning and dialect.replays_reasoning is not None,
+        references={},
+    )
+    schema = _schema(request)
+    messages = _conversation(request, context, _system(request, schema, dialect, notes))
+    prefill = _mark_prefill(messages, dialect) if prefilled else ""
+    mode = thinking.mode(on=on, request=request, dialect=dialect)
+    settings = _settings(request, choice, dialect, notes)
+    chat = ChatRequest(
+        model=model.id,
+        messages=messages,
+        tools=book.functions or None,
+        tool_choice=choosing.tool_choice if book.functions else None,
+        parallel_tool_calls=False
+        if book.functions and _is_single(request) and dialect.parallel_tool_calls
+        else None,
+        thinking=mode.switch,
+        chat_template_kwargs=mode.template,
+        reasoning_effort=mode.effort,
+        response_format=_response_format(schema, dialect),
+        continue_final_message=True
+        if prefilled and dialect.prefix == "continue_final_message"
+        else None,
+        add_generation_prompt=False
+        if prefilled and dialect.prefix == "continue_final_message"
+        else None,
+        **settings.fields,
+    )
+    plan = ReplyPlan(
+        model=choice.requested,
+        tool_names=book.back,
+        tools=frozenset(book.callable),
+        forced_tool=choosing.forced_tool,
+        must_call=choosing.must_call,
+        single_tool=_is_single(request),
+        thinking=on,
+        display="omitted"
+        if request.thinking and request.thinking.display == "omitted"
+        else "shown",
+        stop_sequences=settings.stops,
+        reports_stop_string=dialect.reports_stop_string,
+        schema=schema,
+        prefill=prefill,
+        no_output=request.max_tokens == 0,
+    )
+    return Translation(chat, plan)
+
+
+# --- tools and thinking ---------------------------------------------------------------------------
+
+
+def _tools(request: MessagesRequest, book: ToolBook, notes: Notes) -> Choosing:
+    book.define(request.tools or [])
+    choosing = book.choose(request.tool_choice)
+    if request.tool_choice is not None and request.tool_choice.type == "none":
+        book.forget()
+    if request.mcp_servers is not UNSET and bytes(request.mcp_servers).strip() not in _NOTHING:
+        notes.add(Action.DROPPED, "mcp_servers", "mcp_servers")
+    return choosing
+
+
+_NOTHING = frozenset({b"null", b"[]", b"{}"})
+
+
+def _is_single(request: MessagesRequest) -> bool:
+    return bool(request.tool_choice and request.tool_choice.disable_parallel_tool_use)
+
+
+def _thinking_on(
+    request: MessagesRequest,
+    choice: Choice,
+    dialect: Dialect,
+    notes: Notes,
+    *,
+    forced: bool,
+    prefill: bool,
+) -> bool:
+    """Whether this call thinks. A forced tool call and a continued answer go before thinking
+    where the upstream cannot do both (DeepSeek: "Thinking mode does not support this
+    tool_choice"); Anthropic refuses both combinations.
+    """
+    if not thinking.is_wanted(request, choice, notes):
+        return False
+    if forced and not dialect.forced_tool_while_thinking:
+        notes.add(Action.EMULATED, "tool_choice.thinking_off", "tool_choice")
+        return False
+    if prefill:
+        last = len(request.messages) - 1
+        notes.add(Action.EMULATED, "prefill.thinking_off", f"messages.{last}")
+        return False
+    return True
+
+
+# --- the conversation -----------------------------------------------------------------------------
+
+
+def _system(request: MessagesRequest, schema: Raw | None, dialect: Dialect, notes: Notes) -> str:
+    """The system prompt; with structured output that the upstream cannot constrain, the schema
+    stands at its end, where it stays the same from turn to turn.
+    """
+    text = system_text(request.system, notes)
+    if schema is None or dialect.json_schema:
+        return text
+    notes.add(Action.EMULATED, "output_config.format", "output_config.format")
+    instruction = schema_instruction(schema)
+    return f"{text}{JOINT}{instruction}" if text else instruction
+
+
+def _conversation(request: MessagesRequest, context: Context, system: str) -> list[ChatMessage]:
+    """All messages, in one pass."""
+    messages: list[ChatMessage] = [SystemMessage(content=system)] if system else []
+    turn = Turn(context, ())
+    for index, message in enumerate(request.messages):
+        if message.role == "assistant":
+            messages += turn.close()
+            answer, calls = _answer(message, index, context)
+            if answer is not None:
+                messages.append(answer)
+            turn = Turn(context, calls)
+        elif message.role == "system":
+            turn.system(message, index)
+        else:
+            turn.user(message, index)
+    messages += turn.close()
+    if context.place == "before_turn":
+        _join_leading_system(messages)
+    return messages or [UserMessage(content="")]
+
+
+def _join_leading_system(messages: list[ChatMessage]) -> None:
+    """Templates that we do not know may take one system message only, so those at the head
+    become one.
+    """
+    while (
+        len(messages) > 1
+        and isinstance(first := messages[0], SystemMessage)
+        and isinstance(second := messages[1], SystemMessage)
+    ):
+        messages[:2] = [SystemMessage(content=f"{first.content}{JOINT}{second.content}")]
+
+
+def _answer(
+    message: InputMessage, index: int, context: Context
+) -> tuple[AssistantMessage | None, list[PendingCall]]:
+    """An earlier answer: text, reasoning and calls in one message, and the calls that wait."""
+    if isinstance(message.content, str):
+        return _assistant(message.content, None, [], index, context), []
+    if not message.content:
+        return None, []
+    texts: list[ContentPart] = []
+    reasoning: list[str] = []
+    calls: dict[str, ToolCall] = {}
+    pending: list[PendingCall] = []
+    for position, block in enumerate(message.content):
+        match block:
+            case ThinkingBlock():
+                reasoning.append(thinking.reasoning_of(block, context.seal))
+            case ToolUseBlock():
+                at = At(index, position)
+                if block.id in calls:
+                    _repeated_call(block, at, context)
+                    continue
+                sent_id = upstream_id(block.id)
+                name = context.tools.name(block.name)
+                function = FunctionCall(name, arguments_of(block.input))
+                calls[block.id] = ToolCall(sent_id, function)
+                pending.append(PendingCall(block.id, sent_id, block.name, at))
+            case RedactedThinkingBlock():
+                context.notes.once(Action.IGNORED, "redacted_thinking", str(At(index, position)))
+            case _:
+                texts.extend(parts_of(block, At(index, position), context))
+    text = text_of(texts) if texts else None
+    thought = JOINT.join(reasoning) if reasoning else None
+    return _assistant(text, thought, list(calls.values()), index, context), pending
+
+
+def _repeated_call(block: ToolUseBlock, at: At, context: Context) -> None:
+    if context.notes.strict:
+        raise Refusal("`tool_use` ids must be unique", path=str(at))
+    context.notes.add(Action.REPAIRED, "tool_use.duplicate", str(at))
+
+
+def _assistant(
+    text: str | None, thought: str | None, calls: list[ToolCall], index: int, context: Context
+) -> AssistantMessage:
+    """DeepSeek refuses a message with neither content nor calls, so empty text stands there."""
+    dialect = context.dialect
+    if thought is None and context.fills_reasoning and (calls or context.tools.functions):
+        # DeepSeek demands the field, not what it says; its own converter fills in an empty text.
+        context.notes.once(Action.REPAIRED, "thinking", f"messages.{index}")
+        thought = ""
+    if thought and dialect.replays_reasoning is None:
+        context.notes.once(Action.IGNORED, "thinking", f"messages.{index}")
+    return AssistantMessage(
+        content=text if text is not None else (None if calls else ""),
+        reasoning_content=thought if dialect.replays_reasoning == "reasoning_content" else None,
+        reasoning=thought if dialect.replays_reasoning == "reasoning" else None,
+        tool_calls=calls or None,
+    )
+
+
+# --- prefill --------------------------------------------------------------------------------------
+
+
+def _is_prefilled(request: MessagesRequest, dialect: Dialect, notes: Notes) -> bool:
+    """Whether the last message is an answer to be continued."""
+    last = request.messages[-1]
+    if last.role != "assistant" or not last.content:
+        return False
+    if not isinstance(last.content, str):
+        if any(isinstance(block, ToolUseBlock) for block in last.content):
+            return False
+        if not any(isinstance(block, TextBlock) and block.text for block in last.content):
+            return False
+    if dialect.prefix == "none":
+        notes.add(Action.DROPPED, "prefill", f"messages.{len(request.messages) - 1}")
+        return False
+    return True
+
+
+def _mark_prefill(messages: list[ChatMessage], dialect: Dialect) -> str:
+    """Mark the last message for the upstream's prefix mode; its text is what the answer follows."""
+    last = messages[-1]
+    assert isinstance(last, AssistantMessage)
+    text = last.content if isinstance(last.content, str) else ""
+    prefix = True if dialect.prefix == "beta_prefix" else None
+    messages[-1] = AssistantMessage(content=text, prefix=prefix)
+    return text
+
+
+# --- structured output ----------------------------------------------------------------------------
+
+
+def _schema(request: MessagesRequest) -> Raw | None:
+    config = request.output_config
+    chosen = config.format if config is not None and config.format else request.output_format
+    return chosen.schema if chosen is not None else None
+
+
+def _response_format(schema: Raw | None, dialect: Dialect) -> ResponseFormat | None:
+    if schema is None:
+        return None
+    if dialect.json_schema:
+        return ResponseFormat("json_schema", JsonSchema(name="answer", schema=schema))
+    return ResponseFormat("json_object") if dialect.json_object else None
+
+
+# --- sampling and limits --------------------------------------------------------------------------
+
+
+class _Settings(Struct, frozen=True):
+    """``fields`` are named as in ``ChatRequest``; ``stops`` are all the client gave."""
+
+    fields: dict[str, Any]
+    stops: tuple[str, ...]
+
+
+_ACCEPTED = (
+    "cache_control", "service_tier", "speed", "inference_geo", "container", "diagnostics",
+    "context_management", "fallbacks", "fallback_credit_token", "billing_policy", "safeguards",
+    "safety_check", "tags",
+)  # fmt: skip
+
+
+def _settings(
+    request: MessagesRequest, choice: Choice, dialect: Dialect, notes: Notes
+) -> _Settings:
+    for name in _ACCEPTED:
+        if getattr(request, name) is not UNSET and bytes(getattr(request, name)) != b"null":
+            notes.add(Action.IGNORED, name, name)
+    stops = tuple(dict.fromkeys(text for text in request.stop_sequences or () if text))
+    if len(stops) < len(request.stop_sequences or ()):
+        notes.add(Action.IGNORED, "stop_sequences.empty", "stop_sequences")
+    fields: dict[str, Any] = {
+        "stream": bool(request.stream),
+        "temperature": _temperature(request, dialect, notes),
+        "top_p": _top_p(request, notes),
+        "top_k": _top_k(request, dialect, notes),
+        "stop": _stop(stops, dialect, notes),
+        "user_id": _user_id(request, dialect, notes),
+        dialect.max_tokens_field: _max_tokens(request, choice, notes),
+    }
+    if request.stream and dialect.stream_options:
+        fields["stream_options"] = StreamOptions()
+    return _Settings(fields, stops)
+
+
+def _max_tokens(request: MessagesRequest, choice: Choice, notes: Notes) -> int | None:
+    wanted, largest = request.max_tokens, choice.model.max_output_tokens
+    if wanted is None:
+        return None
+    if wanted == 0:  # only fill the prompt cache; no chat server takes less than one token
+        notes.add(Action.EMULATED, "max_tokens", "max_tokens")
+        return 1
+    if wanted > largest:
+        notes.add(Action.CLAMPED, "max_tokens", "max_tokens")
+        return largest
+    return wanted
+
+
+def _temperature(request: MessagesRequest, dialect: Dialect, notes: Notes) -> float | None:
+    if request.temperature is not None and request.temperature > dialect.max_temperature:
+        notes.add(Action.CLAMPED, "temperature", "temperature")
+        return dialect.max_temperature
+    return request.temperature
+
+
+# DeepSeek's range excludes 0 ("(0, 1.0]"), Anthropic's does not: the smallest nucleus is meant.
+_LEAST_TOP_P = 0.01
+
+
+def _top_p(request: MessagesRequest, notes: Notes) -> float | None:
+    if request.top_p == 0:
+        notes.add(Action.CLAMPED, "top_p", "top_p")
+        return _LEAST_TOP_P
+    return request.top_p
+
+
+def _top_k(request: MessagesRequest, dialect: Dialect, notes: Notes) -> int | None:
+    if request.top_k is UNSET or bytes(request.top_k) == b"null":
+        return None
+    if not dialect.top_k:
+        notes.add(Action.IGNORED, "top_k", "top_k")
+        return None
+    try:
+        value = msgspec.json.decode(request.top_k, type=int)
+    except msgspec.ValidationError:
+        raise Refusal("Input should be a valid integer", path="top_k") from None
+    if value < 0:
+        raise Refusal("Input should be greater than or equal to 0", path="top_k")
+    return value or None  # 0 means no limit here, and means it by its absence everywhere
+
+
+def _stop(stops: tuple[str, ...], dialect: Dialect, notes: Notes) -> list[str] | None:
+    """As many as the upstream takes; the reply plan has all, so the rest is matched here."""
+    most = dialect.max_stop_sequences
+    if most is not None and len(stops) > most:
+        notes.add(Action.EMULATED, "stop_sequences", "stop_sequences")
+        stops = stops[:most]
+    return list(stops) or None
+
+
+def _user_id(request: MessagesRequest, dialect: Dialect, notes: Notes) -> str | None:
+    """A digest of ``metadata.user_id``: always inside DeepSeek's alphabet, the same for the same
+    user (DeepSeek isolates caches by it), and nothing of what the client wrote in it.
+    """
+    user = request.metadata.user_id if request.metadata is not None else None
+    if not user:
+        return None
+    if not dialect.user_id:
+        notes.add(Action.IGNORED, "metadata.user_id", "metadata.user_id")
+        return None
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
