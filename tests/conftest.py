@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Each row of the compatibility table has a test that proves it.
+pytest_plugins = ["tests.rows"]
+
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 # The same examples every time, whoever runs the suite; HYPOTHESIS_PROFILE=explore looks for new
