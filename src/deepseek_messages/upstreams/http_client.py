@@ -5,7 +5,7 @@ Knows HTTP and nothing of chat. What the library behind it (aiohttp) raises leav
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
@@ -15,7 +15,7 @@ from msgspec import Struct
 from yarl import URL
 
 from deepseek_messages import __version__
-from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.limits import (
     CONNECT_TIMEOUT,
     FIRST_BYTE_TIMEOUT,
@@ -64,6 +64,7 @@ class HttpClient:
         self._keepalive = keepalive
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
+        self._open: set[HttpReply] = set()  # answers whose connection is not given back yet
 
     @property
     def has_key(self) -> bool:
@@ -86,29 +87,24 @@ class HttpClient:
         by a fresh one, once, and only if no byte of an answer came.
         """
         limits = deadlines or self._deadlines
-        headers = self._headers(credential, has_body=body is not None)
+        request = _Request(method, url, body, self._headers(credential, has_body=body is not None))
         attempt = _Attempt()
         try:
-            return await self._attempt(attempt, method, url, body, headers, limits)
+            return await self._try(attempt, request, limits)
         except _Stale:
-            fresh = _Attempt(fresh=True)
-            return await self._attempt(fresh, method, url, body, headers, limits)
+            return await self._try(_Attempt(fresh=True), request, limits)
 
     async def aclose(self) -> None:
         """Close all connections, also those in use."""
+        for reply in tuple(self._open):
+            reply.close()
         sessions = [s for s in (self._pooled, self._fresh) if s is not None]
         self._pooled = self._fresh = None
         for session in sessions:
             await session.close()
 
-    async def _attempt(
-        self,
-        attempt: "_Attempt",
-        method: str,
-        url: URL,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        limits: Deadlines,
+    async def _try(
+        self, attempt: "_Attempt", request: "_Request", limits: Deadlines
     ) -> "HttpReply":
         origin = self.origin.label
         first_by = asyncio.get_running_loop().time() + limits.first_byte
@@ -116,25 +112,27 @@ class HttpClient:
         try:
             async with asyncio.timeout_at(first_by):
                 response = await self._session(fresh=attempt.fresh).request(
-                    method,
-                    url,
-                    data=io.BytesIO(body) if body and len(body) > _BODY_AS_FILE else body,
-                    headers=headers,
+                    request.method,
+                    request.url,
+                    data=request.data(),
+                    headers=request.headers,
                     allow_redirects=False,
                     proxy=self._proxy,
                     timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect),
                 )
-        except (aiohttp.ClientError, OSError) as error:
+        except BaseException as error:
             attempt.abort()
             if attempt.reused and isinstance(error, _DEAD_CONNECTION):
                 raise _Stale from error
             if attempt.connected and isinstance(error, TimeoutError):
                 raise http_faults.first_byte_timeout(origin, limits.first_byte) from error
-            raise http_faults.from_send_error(error, origin, connected=attempt.connected) from error
-        except BaseException:
-            attempt.abort()
+            if isinstance(error, aiohttp.ClientError | OSError):
+                connected = attempt.connected
+                raise http_faults.from_send_error(error, origin, connected=connected) from error
             raise
-        return HttpReply(response, attempt, origin, limits, first_by)
+        reply = HttpReply(response, attempt, origin, limits, first_by, self._open.discard)
+        self._open.add(reply)
+        return reply
 
     def _headers(self, credential: str | None, *, has_body: bool) -> dict[str, str]:
         """Everything that goes up besides the body; nothing else of a caller's ever does."""
@@ -145,9 +143,18 @@ class HttpClient:
         }
         if has_body:
             headers["content-type"] = "application/json"
-        if key := checked_key(credential) or self._api_key:
+        if key := self._checked(credential) or self._api_key:
             headers["authorization"] = f"Bearer {key}"
         return headers
+
+    @staticmethod
+    def _checked(credential: str | None) -> str | None:
+        try:
+            return checked_key(credential)
+        except ValueError as error:
+            raise Fault(
+                FaultKind.REFUSED, str(error), status=401, should_retry=False, transient=False
+            ) from error
 
     def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
         """The session that keeps connections, or the one whose connections are always new."""
@@ -171,6 +178,7 @@ class HttpReply:
         origin: str,
         limits: Deadlines,
         first_by: float,
+        on_close: Callable[["HttpReply"], None],
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -179,6 +187,8 @@ class HttpReply:
         self._attempt = attempt
         self._limits = limits
         self._first_by: float | None = first_by
+        self._on_close = on_close
+        self._lingering: asyncio.TimerHandle | None = None
 
     def begun(self) -> None:
         """Content has come: from now on only silence between two reads is limited."""
@@ -217,16 +227,34 @@ class HttpReply:
 
     def close(self) -> None:
         """Drop the connection at once unless the whole body was read. May be called again."""
+        if self._lingering is not None:
+            self._lingering.cancel()
         if not self._response.closed:
             self._response.close()
             self._attempt.abort()
+        self._on_close(self)
 
     def settle(self) -> None:
         """The content is complete: let the few bytes that end the body arrive in their own
         time, so that the connection can be kept, but not for longer than a moment.
         """
-        if not self._response.closed:
-            asyncio.get_running_loop().call_later(LINGER_TIMEOUT, self.close)
+        if self._response.closed:
+            self._on_close(self)
+        elif self._lingering is None:
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(LINGER_TIMEOUT, self.close)
+
+
+class _Request(Struct, frozen=True):
+    method: str
+    url: URL
+    body: bytes | None
+    headers: dict[str, str]
+
+    def data(self) -> bytes | io.BytesIO | None:
+        if self.body is not None and len(self.body) > _BODY_AS_FILE:
+            return io.BytesIO(self.body)
+        return self.body
 
 
 class _Stale(Exception):
@@ -266,8 +294,11 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         self._known: WeakSet[object] = WeakSet()
 
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    async def connect(  # aiohttp's signature
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
     ) -> aiohttp.connector.Connection:
         connection = await super().connect(req, traces, timeout)
         attempt = _CURRENT.get()
@@ -284,6 +315,3 @@ def _new_session(connector: _Connector) -> aiohttp.ClientSession:
         trust_env=False,  # the proxy is ours to choose, and no key comes from a .netrc
         raise_for_status=False,
     )
-
-
-__all__ = ["USER_AGENT", "Deadlines", "Fault", "HttpClient", "HttpReply"]

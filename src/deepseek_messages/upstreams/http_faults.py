@@ -3,45 +3,45 @@
 The messages name the upstream's origin and never a key, a path or a piece of the request.
 """
 
+import os
 import ssl
 
 import aiohttp
 
+from deepseek_messages.translation import faults
 from deepseek_messages.translation.faults import Fault, FaultKind
 
 
 def connect_fault(origin: str, error: BaseException | None = None) -> Fault:
     """No connection came about: nothing of the request was read by anybody."""
-    return Fault(FaultKind.CONNECT, f"Could not connect to the model server {origin}{_why(error)}.")
+    return faults.connect(f"could not connect to the upstream {origin}{_why(error)}")
 
 
 def first_byte_timeout(origin: str, seconds: float) -> Fault:
     """The server took the request and did not begin to answer."""
-    message = f"The model server {origin} did not begin to answer within {seconds:g} seconds."
-    return Fault(FaultKind.TIMEOUT, message, status=504)
+    return faults.timeout(f"the upstream {origin} did not begin to answer within {seconds:g} s")
 
 
 def idle_timeout(origin: str, seconds: float) -> Fault:
     """The server stopped in the middle of its answer, with the connection open."""
-    message = f"The model server {origin} sent nothing for {seconds:g} seconds in mid-answer."
-    return Fault(FaultKind.TIMEOUT, message, status=504)
+    return faults.timeout(f"the upstream {origin} sent nothing for {seconds:g} s in mid-answer")
 
 
 def cut_fault(origin: str) -> Fault:
     """The connection ended before the answer did."""
-    return Fault(FaultKind.CUT, f"The model server {origin} closed the connection in mid-answer.")
+    return faults.cut(f"the upstream {origin} closed the connection in mid-answer")
 
 
 def garbage_fault(origin: str, what: str) -> Fault:
     """The answer is not in the promised format; ``what`` says what came instead."""
-    return Fault(FaultKind.GARBAGE, f"The model server {origin} answered with {what}.")
+    return faults.garbage(f"the upstream {origin} answered with {what}")
 
 
 def redirect_fault(origin: str, status: int) -> Fault:
     """Redirects are not followed, so that the key stays with its origin."""
     message = (
-        f"The model server {origin} answered with a redirect (HTTP {status}), which is not"
-        " followed; set the upstream's final address."
+        f"the upstream {origin} answered with a redirect (HTTP {status}), which is not followed;"
+        " its address in the settings must be the final one"
     )
     return Fault(FaultKind.REFUSED, message, upstream_status=status, transient=False)
 
@@ -72,28 +72,26 @@ def from_read_error(error: BaseException, origin: str) -> Fault:
 def _why(error: BaseException | None) -> str:
     """The reason in a few words, from the error's type: its text may hold local addresses."""
     match error:
-        case None:
-            return ""
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return f" (TLS: {_tls_reason(error)})"
+            why = f"TLS: {_tls_reason(error)}"
         case aiohttp.ClientConnectorDNSError():
-            return " (unknown host)"
+            why = "unknown host"
         case aiohttp.ClientHttpProxyError():
-            return f" (the proxy answered {error.status})"
+            why = f"the proxy answered {error.status}"
         case aiohttp.ClientProxyConnectionError():
-            return " (the proxy cannot be reached)"
+            why = "the proxy cannot be reached"
         case TimeoutError():
-            return " (no answer)"
-        case OSError() if error.strerror:
-            return f" ({error.strerror})"
+            why = "no answer"
+        case OSError() if error.errno:
+            why = os.strerror(error.errno).lower()
         case _:
             return ""
+    return f" ({why})"
 
 
 def _tls_reason(error: BaseException) -> str:
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
-    if isinstance(inner, ssl.SSLError):
-        return inner.reason or "handshake failed"
-    return "handshake failed"
+    reason = getattr(inner, "reason", None)
+    return reason if isinstance(reason, str) else "handshake failed"

@@ -1,7 +1,7 @@
 """Where an upstream lives: its addresses, and the proxy on the way there."""
 
 import re
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from yarl import URL
 

@@ -1,0 +1,137 @@
+"""One answer of a chat server: bytes off the network in, typed chunks out.
+
+What was asked for and what comes may differ (a whole answer where a stream was asked, an HTML
+page with a 200), so the first visible byte decides how the body is read:
+
+    START ──"{"──▶ WHOLE ──end──▶ ENDED
+      │                             ▲
+      ├──"<"──▶ fault               │
+      └──else─▶ FRAMES ──[DONE], end┘
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+from deepseek_messages.translation.chat_json import decode_answer, decode_chunk
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
+from deepseek_messages.translation.response import chunks_of
+from deepseek_messages.translation.sse import DONE, FrameParser
+from deepseek_messages.upstreams.http_client import HttpReply
+from deepseek_messages.upstreams.http_faults import garbage_fault
+from deepseek_messages.wire.chat import ChatChunk
+
+
+class _State(Enum):
+    START = "start"  # nothing but blanks so far
+    FRAMES = "frames"
+    WHOLE = "whole"
+    ENDED = "ended"
+
+
+class HttpChatStream:
+    """A ``ChatStream`` over one HTTP answer with status 200. Closes it on every path."""
+
+    def __init__(self, reply: HttpReply) -> None:
+        self._reply = reply
+        self._state = _State.START
+        self._parser = FrameParser()
+        self._whole = bytearray()
+        self._fault: Fault | None = None  # to be raised once what came before it was handed on
+
+    async def read(self) -> Sequence[ChatChunk]:
+        """The chunks that arrived together; empty when the answer ended. Raises ``Fault``."""
+        try:
+            return await self._next()
+        except BaseException:
+            self._state = _State.ENDED
+            self._reply.close()
+            raise
+
+    async def _next(self) -> Sequence[ChatChunk]:
+        if self._fault is not None:
+            raise self._fault
+        chunks: list[ChatChunk] = []
+        while not chunks and self._state is not _State.ENDED:
+            data = await self._reply.read()
+            chunks = self._take(data) if data else self._end()
+        return chunks
+
+    async def aclose(self) -> None:
+        """Close the connection unless the answer is complete."""
+        if self._state is not _State.ENDED:
+            self._state = _State.ENDED
+            self._reply.close()
+
+    def _take(self, data: bytes) -> list[ChatChunk]:
+        match self._state:
+            case _State.START:
+                return self._first(data)
+            case _State.FRAMES:
+                return self._frames(data)
+            case _:
+                return self._more(data)
+
+    def _first(self, data: bytes) -> list[ChatChunk]:
+        """Leading blank lines are how DeepSeek keeps a waiting request alive."""
+        visible = data.lstrip()
+        if not visible:
+            return []
+        if visible.startswith(b"<"):
+            raise garbage_fault(self._reply.origin, "a web page instead of a chat completion")
+        if visible.startswith((b"{", b"[")):
+            self._state = _State.WHOLE
+            self._reply.begun()
+            return self._more(visible)
+        self._state = _State.FRAMES
+        return self._frames(data)
+
+    def _frames(self, data: bytes) -> list[ChatChunk]:
+        return self._decode(self._parser.feed(data))
+
+    def _decode(self, payloads: Iterable[bytes]) -> list[ChatChunk]:
+        """The payloads' chunks. What comes before a bad one is handed on before its fault."""
+        chunks: list[ChatChunk] = []
+        try:
+            for payload in payloads:
+                if payload.strip() == DONE:
+                    self._finish()
+                    break
+                if payload.strip():
+                    chunks.append(decode_chunk(payload))
+        except Fault as fault:
+            if not chunks:
+                raise
+            self._fault = fault
+        if chunks:
+            self._reply.begun()
+        return chunks
+
+    def _more(self, data: bytes) -> list[ChatChunk]:
+        self._whole += data
+        if len(self._whole) > MAX_ANSWER_BYTES:
+            raise garbage_fault(self._reply.origin, "a body larger than any chat completion")
+        return []
+
+    def _end(self) -> list[ChatChunk]:
+        """The body ended. Whether a stream was whole is for its reader to judge."""
+        match self._state:
+            case _State.START:
+                raise garbage_fault(self._reply.origin, "an empty body")
+            case _State.WHOLE:
+                self._finish()
+                return chunks_of(decode_answer(bytes(self._whole)))
+            case _:
+                self._finish()
+                return self._last_frame()
+
+    def _last_frame(self) -> list[ChatChunk]:
+        """The frame whose closing empty line is missing, if it is whole."""
+        try:
+            return self._decode(self._parser.end())
+        except Fault:
+            return []  # cut inside a frame: the answer has no end, and its reader sees that
+
+    def _finish(self) -> None:
+        self._state = _State.ENDED
+        self._reply.settle()
