@@ -26,6 +26,10 @@ class ReplyPlan(Struct, frozen=True, kw_only=True):
     reports_stop_string: bool = False  # the upstream names the stop string that matched
     schema: Raw | None = None  # structured output: what the text must satisfy
     prefill: str = ""  # a last assistant text that the answer continues
+    prefill_echoed: bool = False  # the upstream repeats the prefill; the answer starts after it
+    starts_thinking: bool = False  # the prompt ends in <think>: the text begins inside reasoning
+    watch_stops: tuple[str, ...] = ()  # stop sequences to find in the text here, and to cut there
+    used_tool_ids: frozenset[str] = frozenset()  # ids of calls in the history, not to be repeated
     no_output: bool = False  # max_tokens was 0: the one token the upstream makes is left out
 
 

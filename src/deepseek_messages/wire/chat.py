@@ -193,7 +193,8 @@ class ChunkChoice(Struct, frozen=True):
     index: int | None = None
     delta: ChatDelta | None = None
     finish_reason: str | None = None
-    stop_reason: str | int | None = None
+    stop_reason: str | int | None = None  # vLLM: the stop string or token that matched
+    matched_stop: str | int | None = None  # SGLang's name for the same
 
 
 class ChatChunk(Struct, frozen=True):
@@ -209,7 +210,8 @@ class ChatChunk(Struct, frozen=True):
 class AnswerChoice(Struct, frozen=True):
     message: ChatDelta | None = None
     finish_reason: str | None = None
-    stop_reason: str | int | None = None
+    stop_reason: str | int | None = None  # vLLM: the stop string or token that matched
+    matched_stop: str | int | None = None  # SGLang's name for the same
 
 
 class ChatAnswer(Struct, frozen=True):
