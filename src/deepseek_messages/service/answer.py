@@ -1,0 +1,307 @@
+"""Answer one Messages request: choose a model, translate, ask the upstream, give events.
+
+Nobody below knows a caller or a key of ours; nobody above knows the chat protocol.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+from deepseek_messages.service.admission import Admission
+from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.tasks import spawn
+from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
+from deepseek_messages.translation.catalogue import Model, resolve
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.notes import Notes
+from deepseek_messages.translation.plan import ReplyPlan
+from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.response import fold
+from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.stream import MessageStream
+from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
+from deepseek_messages.wire.chat import ChatChunk
+from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
+from deepseek_messages.wire.messages import Message, MessagesRequest, Usage
+
+# Seconds that the first event waits for the prompt's size once the upstream has spoken. Counting
+# runs beside the upstream's own work and is nearly always done before it; the size is in the
+# last event in any case.
+COUNT_GRACE = 0.1
+
+
+class PromptCounter(Protocol):
+    """What tells the size of a translated prompt."""
+
+    async def count_chat(self, call: UpstreamCall, model: Model) -> int | None:
+        """Tokens, or ``None`` when nothing better than a guess is known. Never on the loop."""
+        ...
+
+
+class State(Enum):
+    """Where an answer is. It only goes forward."""
+
+    NEW = "new"  # nothing was sent upstream
+    OPEN = "open"  # the upstream accepted
+    ENDED = "ended"  # the last event was given
+    CLOSED = "closed"  # everything is released
+
+
+class Answerer:
+    """Makes answers. One per application."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        seal: Seal,
+        counter: PromptCounter,
+        admission: Admission,
+        message_id: Callable[[], str],
+        default_model: str,
+        aliases: Mapping[str, str] | None = None,
+        strict: bool = False,
+    ) -> None:
+        self._upstream = upstream
+        self._seal = seal
+        self._counter = counter
+        self._admission = admission
+        self._message_id = message_id
+        self._default_model = default_model
+        self._aliases = aliases or {}
+        self._strict = strict
+
+    async def answer(
+        self,
+        request: MessagesRequest,
+        caller: Caller,
+        record: RequestRecord,
+        session: str | None = None,
+    ) -> "Answer":
+        """An answer that is ready to be opened. The caller of this method closes it, whatever
+        happens. Raises ``Refusal`` for a request that cannot be served, ``Fault`` when the
+        upstream cannot say what it serves.
+        """
+        record.requested_model = request.model[:100]
+        record.stream = bool(request.stream)
+        record.upstream = self._upstream.name
+        self._admission.enter()
+        try:
+            return await self._translated(request, caller, record, session)
+        except BaseException:
+            self._admission.leave()
+            raise
+
+    async def _translated(
+        self,
+        request: MessagesRequest,
+        caller: Caller,
+        record: RequestRecord,
+        session: str | None,
+    ) -> "Answer":
+        served = await self._upstream.models()
+        choice = resolve(request.model, served, self._default_model, self._aliases)
+        record.model = choice.model.id
+        notes = Notes(strict=self._strict)
+        translation = to_chat(request, choice, self._upstream.dialect, notes, self._seal)
+        call = UpstreamCall(
+            request=translation.chat,
+            credential=caller.credential,
+            session=_affinity(caller, session or _user_of(request)),
+        )
+        return Answer(
+            upstream=self._upstream,
+            call=call,
+            plan=translation.plan,
+            message_id=self._message_id(),
+            seal=self._seal,
+            notes=notes,
+            count=(lambda: self._counter.count_chat(call, choice.model))
+            if request.stream
+            else None,
+            admission=self._admission,
+            record=record,
+        )
+
+
+class Answer:
+    """One answer in the making. Call ``opened``, then ``read`` until it gives nothing, or
+    ``whole``; and ``aclose`` in the end, whatever happened before.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        call: UpstreamCall,
+        plan: ReplyPlan,
+        message_id: str,
+        seal: Seal,
+        notes: Notes,
+        count: Callable[[], Awaitable[int | None]] | None,
+        admission: Admission,
+        record: RequestRecord,
+    ) -> None:
+        self.notes = notes
+        self.model = plan.model
+        self.fault: Fault | None = None  # why the events ended in an error
+        self._upstream = upstream
+        self._call = call
+        self._plan = plan
+        self._message_id = message_id
+        self._seal = seal
+        self._count = count
+        self._counting: asyncio.Task[int | None] | None = None
+        self._stream: ChatStream | None = None
+        self._machine: MessageStream | None = None
+        self._record = record
+        self._usage: Usage | None = None
+        self._told_end = False  # the upstream gave its finish reason
+        self._admission = admission
+        self.state = State.NEW
+
+    async def opened(self) -> None:
+        """Return once the upstream accepted the request. Raises ``Fault``."""
+        if self._count is not None:
+            self._counting = spawn(self._counted(self._count), "count-prompt")
+        self._stream = await self._upstream.open(self._call)
+        self.state = State.OPEN
+
+    async def start(self) -> list[StreamEvent]:
+        """``message_start``, if it was not given yet: for an upstream that is slow to speak."""
+        machine = await self._machine_ready()
+        if self.state not in (State.NEW, State.OPEN):
+            return []
+        events = machine.start()
+        for event in events:
+            if isinstance(event, MessageStart):
+                self._usage = event.message.usage
+        return events
+
+    async def read(self) -> list[StreamEvent]:
+        """The next events, at least one; an empty list after the end. An upstream that breaks
+        gives a last ``error`` event, and ``fault`` says why.
+        """
+        while self.state is State.OPEN:
+            assert self._stream is not None
+            events: list[StreamEvent] = []
+            try:
+                chunks = await self._stream.read()
+                await self._feed(chunks, events)
+            except Fault as fault:
+                return events + await self.fail(fault)
+            if events:
+                self._look_at(events)
+                return events
+        return []
+
+    async def _feed(self, chunks: Sequence[ChatChunk], events: list[StreamEvent]) -> None:
+        """Add what ``chunks`` come to. Raises ``Fault``; what came before it is in ``events``."""
+        machine = self._machine or await self._machine_ready()
+        for chunk in chunks:
+            events += machine.feed(chunk)
+        if machine.complete and not self._told_end:
+            self._told_end = any(map(_tells_end, chunks))
+        # Complete without the upstream's word: a stop sequence was found here. What the upstream
+        # would still write is not wanted.
+        if not chunks or (machine.complete and not self._told_end):
+            events += machine.finish()
+            self.state = State.ENDED
+
+    async def whole(self) -> Message:
+        """The answer as one message. Raises ``Fault`` if it does not become whole."""
+        events: list[StreamEvent] = []
+        while batch := await self.read():
+            events += batch
+        if self.fault is not None:
+            raise self.fault
+        return fold(events)
+
+    async def fail(self, fault: Fault) -> list[StreamEvent]:
+        """End the answer: what closes the open block, and one ``error`` event."""
+        self.fault = fault
+        self.state = State.ENDED
+        events = (await self._machine_ready()).fail(fault)
+        self._look_at(events)
+        return events
+
+    async def aclose(self) -> None:
+        """Stop the upstream's work, release everything, tell the record. May be called twice."""
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self._admission.leave()
+        if self._counting is not None:
+            self._counting.cancel()
+        self._record.notes = tuple(str(note) for note in self.notes.entries)
+        if self._usage is not None:
+            self._record.tokens = _tokens(self._usage)
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event was given."""
+        return self.state is not State.OPEN
+
+    async def _machine_ready(self) -> MessageStream:
+        if self._machine is not None:
+            return self._machine
+        tokens = await self._counted_in_time()
+        if self._machine is None:  # nobody was first meanwhile
+            self._machine = MessageStream(
+                self._plan, self._message_id, prompt_tokens=tokens, seal=self._seal
+            )
+        return self._machine
+
+    async def _counted_in_time(self) -> int | None:
+        counting = self._counting
+        if counting is None:
+            return None
+        if not counting.done():
+            await asyncio.wait((counting,), timeout=COUNT_GRACE)
+        return counting.result() if counting.done() and not counting.cancelled() else None
+
+    async def _counted(self, count: Callable[[], Awaitable[int | None]]) -> int | None:
+        """A count that fails is no reason to fail the answer: the upstream's own comes later."""
+        try:
+            return await count()
+        except Fault:
+            return None
+
+    def _look_at(self, events: list[StreamEvent]) -> None:
+        """Remember the usage and how the answer ended."""
+        self._record.mark_first_event()
+        for event in events:
+            if isinstance(event, MessageDelta):
+                self._usage = event.usage
+            elif isinstance(event, MessageStart):
+                self._usage = event.message.usage
+        if self.state is State.ENDED and self.fault is None:
+            self._record.outcome = Outcome.SERVED
+
+
+def _tells_end(chunk: ChatChunk) -> bool:
+    return any(choice.finish_reason for choice in chunk.choices or ())
+
+
+def _tokens(usage: Usage) -> Tokens:
+    return Tokens(
+        input=usage.input_tokens,
+        cache_read=usage.cache_read_input_tokens,
+        cache_creation=usage.cache_creation_input_tokens,
+        output=usage.output_tokens,
+    )
+
+
+def _user_of(request: MessagesRequest) -> str | None:
+    return request.metadata.user_id if request.metadata else None
+
+
+def _affinity(caller: Caller, session: str | None) -> str | None:
+    """An opaque name for the conversation: the same one for the same caller's same session."""
+    if not session:
+        return None
+    return hashlib.sha256(f"{caller.name}\0{session}".encode()).hexdigest()[:32]

@@ -1,0 +1,46 @@
+"""Count the tokens of a request for a caller: the model it names, then its prompt's size."""
+
+from collections.abc import Mapping
+
+from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.counting import Counter, CountResult
+from deepseek_messages.telemetry.record import RequestRecord
+from deepseek_messages.translation.catalogue import resolve
+from deepseek_messages.upstreams.base import Upstream
+from deepseek_messages.wire.messages import MessagesRequest
+
+
+class CountTokens:
+    """The use case behind ``count_tokens``."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        counter: Counter,
+        default_model: str,
+        aliases: Mapping[str, str] | None = None,
+        strict: bool = False,
+    ) -> None:
+        self._upstream = upstream
+        self._counter = counter
+        self._default_model = default_model
+        self._aliases = aliases or {}
+        self._strict = strict
+
+    async def __call__(
+        self, request: MessagesRequest, caller: Caller, record: RequestRecord
+    ) -> CountResult:
+        """Raises ``Refusal`` for a request that could not be served, ``Fault`` when the upstream
+        cannot say what it serves.
+        """
+        record.requested_model = request.model[:100]
+        record.upstream = self._upstream.name
+        served = await self._upstream.models()
+        choice = resolve(request.model, served, self._default_model, self._aliases)
+        record.model = choice.model.id
+        counted = await self._counter.count(
+            request, choice, credential=caller.credential, strict=self._strict
+        )
+        record.notes = tuple(str(note) for note in counted.notes.entries)
+        return counted

@@ -1,0 +1,127 @@
+"""Structured logs on standard error: one line per event, for a person or as JSON.
+
+Everything passes the redaction, also what libraries log through ``logging``.
+"""
+
+import logging
+import sys
+from typing import Literal, TextIO, cast
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from deepseek_messages.telemetry.record import Outcome, RequestRecord
+from deepseek_messages.telemetry.redaction import describe_exception, redact
+
+LogFormat = Literal["console", "json"]
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+# Libraries whose own lines say nothing that ours do not.
+QUIET = ("uvicorn.access", "uvicorn.error", "asyncio", "aiohttp.access")
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def configure(level: str = "info", style: LogFormat = "console", out: TextIO | None = None) -> None:
+    """Send this process's logs to ``out`` (standard error by default). ``level`` is one of
+    ``LEVELS``; raises ``KeyError`` for another.
+    """
+    number = LEVELS[level]
+    target = out if out is not None else sys.stderr
+    renderer = _as_json if style == "json" else _console(target)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redacted,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=target),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Forward()]
+    root.setLevel(max(number, logging.WARNING))
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def log() -> FilteringBoundLogger:
+    """The logger of this program."""
+    return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def log_request(record: RequestRecord) -> None:
+    """The one line that tells how a request went."""
+    fields: dict[str, object] = {
+        "request_id": record.request_id,
+        "method": record.method,
+        "path": record.path,
+        "status": record.status,
+        "outcome": record.outcome.value if record.outcome else "",
+        "ms": round(record.seconds * 1000, 1),
+    }
+    if record.first_event is not None:
+        fields["first_event_ms"] = round((record.first_event - record.started) * 1000, 1)
+    for name in ("client", "retry", "caller", "requested_model", "model", "upstream"):
+        if value := getattr(record, name):
+            fields[name] = value
+    if record.stream:
+        fields["stream"] = True
+    if record.error_type:
+        fields["error_type"] = record.error_type
+    if record.fault:
+        fields |= {"fault": record.fault, "upstream_status": record.upstream_status}
+    if record.tokens is not None:
+        fields["tokens"] = {
+            "in": record.tokens.input,
+            "cache_read": record.tokens.cache_read,
+            "cache_creation": record.tokens.cache_creation,
+            "out": record.tokens.output,
+        }
+    if record.notes:
+        fields["notes"] = list(record.notes[:32])
+    if record.outcome in (Outcome.FAULT, Outcome.BUG):
+        log().warning("request", **fields)
+    else:
+        log().info("request", **fields)
+
+
+def log_bug(error: BaseException, request_id: str = "") -> None:
+    """An exception that should not have happened: type and places, never its text."""
+    log().error("bug", request_id=request_id, **describe_exception(error))
+
+
+def _redacted(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    return redact(event)
+
+
+def _as_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+    return _encode(event).decode()
+
+
+def _console(target: TextIO) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=target.isatty(), sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+class _Forward(logging.Handler):
+    """Passes the lines of libraries on, through the same redaction."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields: dict[str, object] = {"logger": record.name}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields |= describe_exception(record.exc_info[1])
+            message = str(record.msg).partition("\n")[0]
+        else:
+            message = record.getMessage()
+        log().log(record.levelno, message, **fields)

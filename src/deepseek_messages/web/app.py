@@ -1,0 +1,136 @@
+"""The application: the only place where the parts are joined."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from deepseek_messages.service.admission import Admission
+from deepseek_messages.service.answer import Answerer
+from deepseek_messages.service.count import CountTokens
+from deepseek_messages.service.counting import Counter
+from deepseek_messages.service.models import ModelDirectory
+from deepseek_messages.settings import Settings
+from deepseek_messages.store.keys import KEYS_FILE, KeyFile, Keyring, private_bytes
+from deepseek_messages.telemetry.logs import log
+from deepseek_messages.telemetry.metrics import Metrics
+from deepseek_messages.translation.seal import Seal
+from deepseek_messages.upstreams.base import Upstream
+from deepseek_messages.web.count import CountHandler
+from deepseek_messages.web.front import Front
+from deepseek_messages.web.guard import Access, Guard
+from deepseek_messages.web.health import ReadyHandler, alive, hello
+from deepseek_messages.web.ids import message_id
+from deepseek_messages.web.messages import MessagesHandler
+from deepseek_messages.web.metrics import MetricsHandler
+from deepseek_messages.web.models import ModelHandler, ModelsHandler
+from deepseek_messages.web.routes import Endpoint, router
+from deepseek_messages.web.streaming import Pace
+from deepseek_messages.web.upstreams import make_upstream
+
+SEAL_FILE = "seal.key"
+SEAL_BYTES = 64
+
+
+def create_app(settings: Settings, *, upstream: Upstream | None = None) -> ASGIApp:
+    """The ASGI application for ``settings``. Its lifespan starts and closes the upstream, which
+    may be given instead of being made from the settings. Raises ``KeyFileError`` for an unusable
+    file of keys, ``ValueError`` for an upstream that cannot be made.
+    """
+    parts = Parts(settings, upstream or make_upstream(settings))
+    return Front(router(parts.endpoints(), parts.guard, parts.lifespan), parts.guard, parts.metrics)
+
+
+class Parts:
+    """What the application is made of. Made once, in the order of the layers."""
+
+    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+        server, models = settings.server, settings.models
+        self.settings = settings
+        self.upstream = upstream
+        self.metrics = Metrics()
+        seal = Seal(_seal_key(settings.state_dir))
+        self.counter = Counter(seal=seal, upstream=upstream)
+        self.count = CountTokens(
+            upstream=upstream,
+            counter=self.counter,
+            default_model=models.default,
+            aliases=models.aliases,
+            strict=settings.strict,
+        )
+        self.answerer = Answerer(
+            upstream=upstream,
+            seal=seal,
+            counter=self.counter,
+            admission=Admission(server.max_concurrency),
+            message_id=message_id,
+            default_model=models.default,
+            aliases=models.aliases,
+            strict=settings.strict,
+        )
+        self.directory = ModelDirectory(upstream, models.aliases)
+        self.guard = Guard(
+            mode=settings.auth_mode,
+            keyring=keyring_of(settings),
+            host=server.host,
+            allowed_hosts=server.allowed_hosts,
+            allowed_origins=server.allowed_origins,
+            metrics_key=settings.telemetry.metrics_key,
+        )
+
+    def endpoints(self) -> list[Endpoint]:
+        """Every route there is."""
+        server = self.settings.server
+        pace = Pace(commit_after=server.commit_after, ping_interval=server.ping_interval)
+        limit = server.max_body_bytes
+        messages = MessagesHandler(
+            self.answerer, max_body_bytes=limit, pace=pace, metrics=self.metrics
+        )
+        count = CountHandler(self.count, max_body_bytes=limit)
+        get, post = ("GET",), ("POST",)
+        return [
+            Endpoint(post, "/v1/messages", Access.CALLER, messages),
+            Endpoint(post, "/v1/messages/count_tokens", Access.CALLER, count),
+            Endpoint(get, "/v1/models", Access.CALLER, ModelsHandler(self.directory)),
+            Endpoint(get, "/v1/models/{id:path}", Access.CALLER, ModelHandler(self.directory)),
+            Endpoint(get, "/", Access.PUBLIC, hello),
+            Endpoint(get, "/api/hello", Access.PUBLIC, hello),
+            Endpoint(get, "/healthz", Access.PUBLIC, alive),
+            Endpoint(get, "/readyz", Access.PUBLIC, ReadyHandler(self.upstream, self.guard)),
+            Endpoint(get, "/metrics", Access.OPERATOR, MetricsHandler(self.metrics)),
+        ]
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+        """Start the upstream, and release everything in the end."""
+        try:
+            await self.upstream.start()
+            yield
+        finally:
+            await self.upstream.aclose()
+            await self.counter.aclose()
+
+
+def keys_file_of(settings: Settings) -> KeyFile:
+    """The file of this server's keys."""
+    return KeyFile(settings.auth.keys_file or settings.state_dir / KEYS_FILE)
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """The keys that may be used. Raises ``KeyFileError``."""
+    if settings.auth_mode != "keys":
+        return Keyring()
+    return Keyring(settings.auth.key_digests, keys_file_of(settings))
+
+
+def _seal_key(state_dir: Path) -> bytes:
+    """The key of our signatures. Without a place to keep it, signatures last as long as the
+    process.
+    """
+    try:
+        return private_bytes(state_dir / SEAL_FILE, SEAL_BYTES)
+    except OSError as error:
+        log().warning("seal key is not kept", why=type(error).__name__, directory=str(state_dir))
+        return secrets.token_bytes(SEAL_BYTES)

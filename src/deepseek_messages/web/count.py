@@ -1,0 +1,30 @@
+"""``POST /v1/messages/count_tokens``."""
+
+import msgspec
+
+from deepseek_messages.service.count import CountTokens
+from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.web.bodies import read_body
+from deepseek_messages.web.exchange import Exchange
+from deepseek_messages.web.notes import notes_header
+from deepseek_messages.web.watch import ClientWatch
+from deepseek_messages.wire.messages import TokenCount
+
+_encode = msgspec.json.Encoder().encode
+
+
+class CountHandler:
+    """The size of the prompt that a request would become."""
+
+    def __init__(self, count: CountTokens, *, max_body_bytes: int) -> None:
+        self._count = count
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Raises ``Refusal`` for a request that could not be served either."""
+        body = await read_body(exchange, self._max_body_bytes)
+        request = parse_request(body, counting=True)
+        async with ClientWatch(exchange):
+            counted = await self._count(request, exchange.caller, exchange.record)
+        notes = notes_header(counted.notes.entries)
+        await exchange.reply(200, _encode(TokenCount(counted.tokens)), notes)

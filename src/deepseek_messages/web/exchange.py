@@ -1,0 +1,95 @@
+"""One HTTP request and its answer. Every answer goes out through here, so each has its
+``request-id`` and is told in the record.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from deepseek_messages.service.callers import NOBODY, Caller
+from deepseek_messages.telemetry.record import RequestRecord
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON = b"application/json"
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before the answer was whole."""
+
+
+class Exchange:
+    """A request that is being answered. ``headers`` holds the first value of each field, names in
+    lower case; ``scope["headers"]`` still has them all.
+    """
+
+    __slots__ = (
+        "caller",
+        "extra_headers",
+        "finished",
+        "headers",
+        "receive",
+        "record",
+        "route",
+        "scope",
+        "send",
+        "started",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.record = record
+        self.caller: Caller = NOBODY
+        self.route = "none"  # the path template that matched
+        self.headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+        self.extra_headers: list[Header] = []
+        self.started = False  # the status went out
+        self.finished = False  # the last byte was handed over
+
+    async def start(self, status: int, headers: Iterable[Header]) -> None:
+        """Send the status and the headers, ``request-id`` among them."""
+        self.started = True
+        self.record.status = status
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"request-id", self.record.request_id.encode()),
+                    *headers,
+                    *self.extra_headers,
+                ],
+            }
+        )
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send a piece of the body; waits while the client does not read."""
+        self.finished = self.finished or last
+        await self.send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def reply(
+        self,
+        status: int,
+        body: bytes,
+        headers: Iterable[Header] = (),
+        content_type: bytes = JSON,
+    ) -> None:
+        """Send a whole answer."""
+        await self.start(
+            status,
+            [
+                (b"content-type", content_type),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        )
+        await self.write(body, last=True)
+
+
+Handler = Callable[[Exchange], Awaitable[None]]

@@ -1,0 +1,103 @@
+"""The outermost layer: one exchange and one record per request, and an answer whatever happens."""
+
+import asyncio
+
+from starlette.types import ASGIApp
+
+from deepseek_messages.telemetry.logs import log_request
+from deepseek_messages.telemetry.metrics import Metrics
+from deepseek_messages.telemetry.record import Outcome, RequestRecord
+from deepseek_messages.web.errors import STOPPING, answer_error, envelope
+from deepseek_messages.web.exchange import ClientGoneError, Exchange, Receive, Scope, Send
+from deepseek_messages.web.guard import Guard
+from deepseek_messages.web.ids import request_id
+from deepseek_messages.web.paths import normalise
+
+# In the log only: nobody is there to read it (nginx: "client closed request").
+CLIENT_CLOSED_REQUEST = 499
+
+# Where to look for the product in a user agent; the rest of it is not logged.
+MAX_CLIENT = 64
+
+
+class Front:
+    """The ASGI application."""
+
+    def __init__(self, router: ASGIApp, guard: Guard, metrics: Metrics) -> None:
+        self._router = router
+        self._guard = guard
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event of an ASGI server."""
+        match scope["type"]:
+            case "http":
+                await self._serve(scope, receive, send)
+            case "lifespan":
+                await self._router(scope, receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1000, "reason": ""})
+            case other:
+                raise ValueError(f"unknown ASGI scope {other!r}")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = RequestRecord(request_id())
+        exchange = Exchange(scope, receive, send, record)
+        scope["exchange"] = exchange
+        scope["app"] = self  # makes the router raise its 404 and 405 instead of answering them
+        scope["path"] = normalise(scope["path"])
+        _describe(exchange)
+        self._metrics.open_requests.inc()
+        try:
+            await self._answer(exchange)
+        finally:
+            record.mark_ended()
+            self._metrics.open_requests.dec()
+            self._metrics.observe(record, exchange.route)
+            log_request(record)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        record = exchange.record
+        try:
+            self._guard.check_source(exchange)
+            if self._guard.is_preflight(exchange):
+                await _allow(exchange)
+            else:
+                await self._router(exchange.scope, exchange.receive, exchange.send)
+            record.outcome = record.outcome or Outcome.SERVED
+        except ClientGoneError:
+            record.outcome = Outcome.GONE
+            record.status = record.status or CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:
+            # The server stops and has waited long enough. The task ends here anyway.
+            record.outcome, record.error_type = Outcome.STOPPED, STOPPING.type
+            if not exchange.started:
+                await exchange.reply(529, envelope(STOPPING, record.request_id))
+        except Exception as error:
+            if exchange.started:
+                record.outcome = Outcome.BUG
+                raise
+            await answer_error(exchange, error)
+
+
+async def _allow(exchange: Exchange) -> None:
+    """Answer a browser's question whether it may call. Its origin was found allowed."""
+    exchange.route = "preflight"
+    wanted = exchange.headers.get("access-control-request-headers", "*")
+    await exchange.reply(
+        204,
+        b"",
+        [
+            (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-allow-headers", wanted.encode("latin-1")),
+            (b"access-control-max-age", b"600"),
+        ],
+    )
+
+
+def _describe(exchange: Exchange) -> None:
+    record, scope = exchange.record, exchange.scope
+    record.method = scope["method"][:20]
+    record.path = scope["path"][:200]
+    record.client = exchange.headers.get("user-agent", "").partition(" ")[0][:MAX_CLIENT]
+    record.retry = exchange.headers.get("x-stainless-retry-count", "")[:4]

@@ -1,0 +1,161 @@
+"""Run the application: bind, make a first key, say when ready, drain on a signal."""
+
+import asyncio
+import contextlib
+import errno
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import uvicorn
+from msgspec import Struct
+from starlette.types import ASGIApp
+
+from deepseek_messages.settings import Settings
+from deepseek_messages.store.keys import KeyFile
+from deepseek_messages.telemetry.logs import log
+from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
+
+FIRST_KEY = "first"
+
+# Seconds an idle connection is kept; longer than the idle time of common load balancers (60),
+# so that it is they who close.
+KEEP_ALIVE = 75
+
+BACKLOG = 2048
+
+
+class ServeError(Exception):
+    """The server cannot start; the message is for the person who started it."""
+
+
+class ServerInfo(Struct, frozen=True):
+    """What is known once the server listens. ``new_key`` is a key made at this start; nobody can
+    show it again.
+    """
+
+    host: str
+    port: int
+    url: str
+    new_key: str | None = None
+
+
+def serve(settings: Settings, on_ready: Callable[[ServerInfo], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what runs and return. ``on_ready`` is called once
+    connections are accepted. Raises ``ServeError`` when the port is taken, ``KeyFileError`` when
+    the file of keys is unusable.
+    """
+    listener = bind(settings.server.host, settings.server.port)
+    with listener:
+        new_key = first_key(settings)
+        host, port = listener.getsockname()[:2]
+        info = ServerInfo(host=host, port=port, url=url_of(host, port), new_key=new_key)
+        config = uvicorn_config(create_app(settings), settings.server.drain_seconds)
+        _Server(config, lambda: on_ready(info)).run(sockets=[listener])
+
+
+def uvicorn_config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
+    """How the application is served: our limits, our logs, no header that is not ours."""
+    return uvicorn.Config(
+        app,
+        http=_protocol(),
+        loop="auto",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=True,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(drain_seconds)),
+        h11_max_incomplete_event_size=32 * 1024,
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens nowhere yet, but whose port is ours. Raises ``ServeError``."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = addresses[0]
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise ServeError(f"{host}: no such address ({error.strerror})") from error
+    except OSError as error:
+        raise ServeError(_why(error, host, port)) from error
+    listener.setblocking(False)
+    return listener
+
+
+def url_of(host: str, port: int) -> str:
+    """The address to paste. A server on every address is reachable here as localhost."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def first_key(settings: Settings) -> str | None:
+    """In keys mode, a key when there is none yet; otherwise ``None``."""
+    if settings.auth_mode != "keys" or len(keyring_of(settings)) > 0:
+        return None
+    file: KeyFile = keys_file_of(settings)
+    return file.create(f"{FIRST_KEY}-{secrets.token_hex(2)}")
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} on {host} is taken; choose another with --port (0: any free one)"
+        case errno.EACCES:
+            return f"port {port} on {host} is not allowed for this user; choose one above 1023"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine"
+        case _:
+            return f"cannot listen on {host}:{port} ({error.strerror})"
+
+
+def _protocol() -> type[asyncio.Protocol] | str:
+    try:
+        from deepseek_messages.web.protocol import BoundedProtocol  # noqa: PLC0415 - optional
+    except ImportError:
+        return "h11"
+    return BoundedProtocol
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it is ready; a signal to stop ends it normally."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """As uvicorn does, but without raising the signal again once everything was drained."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {each: signal.signal(each, self.handle_exit) for each in signals}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, a second one ends at once."""
+        if self.should_exit:
+            self.force_exit = True
+        else:
+            log().info("stopping", signal=signal.Signals(sig).name)
+        self.should_exit = True

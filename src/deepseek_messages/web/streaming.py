@@ -1,0 +1,134 @@
+"""Writing one streamed answer: when to commit to a 200, pings, and the one error at the end."""
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from deepseek_messages.service.answer import Answer
+from deepseek_messages.service.tasks import spawn
+from deepseek_messages.telemetry.logs import log_bug
+from deepseek_messages.telemetry.record import Outcome
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.limits import COMMIT_AFTER, PING_INTERVAL
+from deepseek_messages.translation.sse import encode_events
+from deepseek_messages.web.errors import BUG, STOPPING, note_error
+from deepseek_messages.web.exchange import Exchange, Header
+from deepseek_messages.web.notes import notes_header
+from deepseek_messages.wire.errors import ErrorDetail
+from deepseek_messages.wire.events import ErrorEvent, Ping, StreamEvent
+
+# ``x-accel-buffering`` tells nginx to pass every event on at once.
+STREAM_HEADERS: list[Header] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+PING = encode_events([Ping()])
+
+# Seconds that a stream's last word may take when the server stops.
+LAST_WORD = 1.0
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """When a stream speaks although the upstream is silent. Seconds."""
+
+    commit_after: float = COMMIT_AFTER
+    ping_interval: float = PING_INTERVAL
+
+
+async def stream_answer(exchange: Exchange, answer: Answer, pace: Pace) -> None:
+    """Send ``answer`` as server-sent events. Raises what ``answer.opened`` raises as long as the
+    status has not gone out; from then on every failure is one ``error`` event.
+    """
+    writer = _Writer(exchange, answer, pace)
+    keeper = spawn(writer.keep_alive(), "keep-alive")
+    try:
+        await writer.run()
+    except asyncio.CancelledError:
+        keeper.cancel()
+        await writer.last_word()
+        raise
+    finally:
+        keeper.cancel()
+
+
+class _Writer:
+    def __init__(self, exchange: Exchange, answer: Answer, pace: Pace) -> None:
+        self._exchange = exchange
+        self._answer = answer
+        self._pace = pace
+        self._clock = asyncio.get_running_loop().time
+        self._last_write = self._clock()
+
+    async def run(self) -> None:
+        """Write until the end."""
+        try:
+            await self._answer.opened()
+            await self._commit()
+            while events := await self._answer.read():
+                await self._write(events, last=self._answer.ended)
+        except Fault as fault:
+            if not self._exchange.started:
+                raise
+            await self._write(await self._answer.fail(fault), last=True)
+        except Exception as error:
+            if not self._exchange.started:
+                raise
+            await self._confess(error)
+        if self._answer.fault is not None:
+            note_error(self._exchange.record, self._answer.fault)
+        if not self._exchange.finished:
+            await self._exchange.write(b"", last=True)
+
+    async def keep_alive(self) -> None:
+        """Speak when the upstream does not: commit to the 200 after a while, then ping."""
+        await asyncio.sleep(self._pace.commit_after)
+        events = await self._answer.start()
+        if self._exchange.finished:
+            return
+        await self._commit()
+        if events:
+            await self._write(events)
+        while not self._exchange.finished:
+            silence = self._clock() - self._last_write
+            if silence >= self._pace.ping_interval:
+                self._last_write = self._clock()
+                await self._exchange.write(PING)
+                silence = 0.0
+            await asyncio.sleep(self._pace.ping_interval - silence)
+
+    async def last_word(self) -> None:
+        """The server stops, or the client has gone: say so, if anybody can still hear it."""
+        if not self._exchange.started or self._exchange.finished:
+            return
+        try:
+            async with asyncio.timeout(LAST_WORD):
+                await self._write_error(STOPPING)
+        except TimeoutError:
+            return
+
+    async def _commit(self) -> None:
+        if self._exchange.started:
+            return
+        self._last_write = self._clock()
+        notes = notes_header(self._answer.notes.entries)
+        await self._exchange.start(200, [*STREAM_HEADERS, *notes])
+
+    async def _write(self, events: Sequence[StreamEvent], *, last: bool = False) -> None:
+        if self._exchange.finished:
+            return
+        self._last_write = self._clock()
+        await self._exchange.write(encode_events(events), last=last)
+
+    async def _confess(self, error: Exception) -> None:
+        """A bug of ours, after the 200."""
+        record = self._exchange.record
+        log_bug(error, record.request_id)
+        record.outcome, record.error_type = Outcome.BUG, BUG.type
+        await self._write_error(BUG)
+
+    async def _write_error(self, detail: ErrorDetail) -> None:
+        request_id = self._exchange.record.request_id
+        await self._write([ErrorEvent(error=detail, request_id=request_id)], last=True)

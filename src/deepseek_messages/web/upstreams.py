@@ -1,0 +1,99 @@
+"""The upstream that the settings ask for."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from deepseek_messages.settings import Settings, UpstreamSettings
+from deepseek_messages.translation.catalogue import Model
+from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect
+from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
+from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
+from deepseek_messages.upstreams.double import serve_double
+
+# The double takes any key but none.
+DOUBLE_KEY = "sk-double"
+
+
+def make_upstream(settings: Settings) -> Upstream:
+    """Raises ``ValueError``, in words for the person who wrote the settings."""
+    match settings.upstream_kind:
+        case "chat":
+            return chat_upstream(settings.upstream)
+        case "double":
+            return DoubleUpstream()
+        case "embedded":
+            return _embedded_upstream(settings)
+
+
+def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:
+    """A chat server over HTTP. Raises ``ValueError`` for a dialect or an address that is none."""
+    return ChatHttpUpstream(
+        base_url=settings.url,
+        dialect=_dialect(settings.dialect),
+        api_key=settings.api_key.reveal() if settings.api_key else None,
+        model=settings.model,
+        proxy_from_env=settings.proxy_from_env,
+        connect_timeout=settings.connect_timeout,
+        first_byte_timeout=settings.first_byte_timeout,
+        idle_timeout=settings.idle_timeout,
+    )
+
+
+def _dialect(name: str) -> Dialect | None:
+    if name == "auto":
+        return None
+    if name not in DIALECTS:
+        raise ValueError(f"upstream.dialect: {name!r} is none of auto, {', '.join(DIALECTS)}")
+    return DIALECTS[name]
+
+
+def _embedded_upstream(settings: Settings) -> Upstream:
+    raise NotImplementedError
+
+
+class DoubleUpstream:
+    """The stand-in for DeepSeek's API, served inside this process and asked over HTTP."""
+
+    name = "double"
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._chat: ChatHttpUpstream | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """DeepSeek's."""
+        return DEEPSEEK
+
+    async def start(self) -> None:
+        """Serve the double."""
+        url = await self._stack.enter_async_context(serve_double())
+        self._chat = ChatHttpUpstream(
+            base_url=url, dialect=DEEPSEEK, api_key=DOUBLE_KEY, name=self.name, proxy_from_env=False
+        )
+        self._stack.push_async_callback(self._chat.aclose)
+
+    async def open(self, call: UpstreamCall) -> ChatStream:
+        """As ``ChatHttpUpstream.open``."""
+        return await self._started.open(call)
+
+    async def models(self) -> Sequence[Model]:
+        """What the double lists."""
+        return await self._started.models()
+
+    async def count_tokens(self, call: UpstreamCall) -> int | None:
+        """As ``ChatHttpUpstream.count_tokens``."""
+        return await self._started.count_tokens(call)
+
+    async def readiness(self) -> Readiness:
+        """Ready once it is served."""
+        return await self._started.readiness()
+
+    async def aclose(self) -> None:
+        """Stop serving it."""
+        await self._stack.aclose()
+
+    @property
+    def _started(self) -> ChatHttpUpstream:
+        assert self._chat is not None, "not started"
+        return self._chat
