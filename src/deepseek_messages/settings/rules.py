@@ -1,9 +1,11 @@
 """What makes a well-formed tree of settings unusable or unsafe."""
 
+import difflib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from deepseek_messages.settings.schema import Settings
+from deepseek_messages.translation.dialects import DIALECTS
 
 _KEYS_ADVICE = (
     'set auth.mode = "keys" (a first key is made at start and shown once), or listen on 127.0.0.1'
@@ -20,6 +22,15 @@ def _base_url(settings: Settings) -> str | None:
     if parts.username or parts.password:
         return "upstream.base_url: holds a password; put the key into upstream.api_key"
     return None
+
+
+def _dialect(settings: Settings) -> str | None:
+    name, known = settings.upstream.dialect, ["auto", *DIALECTS]
+    if name in known:
+        return None
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"upstream.dialect: {name!r} is none of {', '.join(known)}{hint}"
 
 
 def _open_mode(settings: Settings) -> str | None:
@@ -49,7 +60,7 @@ def _relay(settings: Settings) -> str | None:
     )
 
 
-_RULES: tuple[Callable[[Settings], str | None], ...] = (_base_url, _open_mode, _relay)
+_RULES: tuple[Callable[[Settings], str | None], ...] = (_base_url, _dialect, _open_mode, _relay)
 
 
 def check_settings(settings: Settings) -> list[str]:

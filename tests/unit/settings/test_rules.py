@@ -53,6 +53,8 @@ def test_auth_mode(env: dict[str, str], flags: dict[str, object], mode: str) -> 
         ),
         ({}, {"upstream": "ftp://x"}, "upstream.base_url: 'ftp://x' is no http:// or https:// URL"),
         ({}, {"upstream": "http://"}, "is no http:// or https:// URL"),
+        ({}, {"upstream.dialect": "vlm"}, "upstream.dialect: 'vlm' is none of auto, "),
+        ({}, {"upstream.dialect": "vlm"}, "did you mean vllm?"),
         ({}, {"upstream": "https://u:secret@h/v1"}, "upstream.base_url: holds a password"),
     ],
 )
