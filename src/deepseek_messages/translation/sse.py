@@ -1,0 +1,202 @@
+"""Server-sent events: the upstream's bytes to data payloads, our events to bytes.
+
+Source of the line rules: WHATWG HTML, "Interpreting an event stream". Everything works on
+bytes, so a character that is cut in two by the network is whole again before it is decoded.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from deepseek_messages.translation.chat_json import decode_chunk
+from deepseek_messages.translation.faults import Fault, garbage
+from deepseek_messages.translation.limits import MAX_FRAME_BYTES
+from deepseek_messages.wire.chat import ChatChunk
+from deepseek_messages.wire.events import (
+    ContentBlockDelta,
+    InputJsonDelta,
+    StreamEvent,
+    TextDelta,
+    ThinkingDelta,
+)
+
+__all__ = ["DONE", "ChunkReader", "FrameParser", "decode_chunk", "encode_events"]
+
+DONE = b"[DONE]"  # the payload that ends a stream of chat completions
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class FrameParser:
+    """Cuts a byte stream into the data payloads of its events, in time linear in the bytes.
+
+    ``data:`` counts with or without a space; lines may end in LF, CRLF or CR; several data lines
+    of one event are joined by a newline; comments, ``event:``, ``id:``, ``retry:`` and unknown
+    fields are skipped. Raises ``Fault`` (garbage) when one event passes ``limit`` bytes.
+    """
+
+    def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
+        self._limit = limit
+        self._line: list[bytes] = []  # the pieces of the unfinished line
+        self._data: list[bytes] = []  # the data lines of the unfinished event
+        self._size = 0  # bytes held in both
+        self._after_cr = False  # an LF that comes next belongs to the CR before it
+        self._start = b""  # the first bytes while they may be a byte order mark
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes; return the payloads of the events that are complete now."""
+        if not self._begun:
+            data = self._without_bom(data)
+        if not data:
+            return []
+        if self._after_cr and data[0] == 0x0A:
+            data = data[1:]
+            self._after_cr = False
+            if not data:
+                return []
+        if b"\r" in data:
+            self._after_cr = data[-1] == 0x0D
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        else:
+            self._after_cr = False
+        *lines, rest = data.split(b"\n")
+        payloads: list[bytes] = []
+        for line in lines:
+            self._take_line(line, payloads)
+        if rest:
+            self._line.append(rest)
+            self._grow(len(rest))
+        return payloads
+
+    def end(self) -> list[bytes]:
+        """What an ending without its empty line left behind: at most one payload."""
+        payloads: list[bytes] = []
+        self._take_line(b"", payloads)
+        self._take_line(b"", payloads)
+        return payloads
+
+    def _without_bom(self, data: bytes) -> bytes:
+        data = self._start + data
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._start = data
+            return b""
+        self._begun = True
+        self._start = b""
+        return data.removeprefix(_BOM)
+
+    def _take_line(self, line: bytes, payloads: list[bytes]) -> None:
+        if self._line:
+            self._size -= sum(map(len, self._line))
+            self._line.append(line)
+            line = b"".join(self._line)
+            self._line.clear()
+        if not line:
+            if self._data:
+                payloads.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                self._data.clear()
+                self._size = 0
+        elif line.startswith(b"data:"):
+            value = line[6:] if line[5:6] == b" " else line[5:]
+            self._data.append(value)
+            self._grow(len(value))
+        elif line == b"data":
+            self._data.append(b"")
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > self._limit:
+            raise garbage(f"the upstream sent an event of more than {self._limit} bytes")
+
+
+class ChunkReader:
+    """A stream of chat completions, from bytes to chunks.
+
+    ``done`` turns true at ``data: [DONE]``; whatever follows it is ignored.
+    """
+
+    def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
+        self._frames = FrameParser(limit)
+        self.done = False
+
+    def feed(self, data: bytes) -> list[ChatChunk]:
+        """Take bytes; return the chunks that are complete now. Raises ``Fault`` (garbage)."""
+        return [] if self.done else self._chunks(self._frames.feed(data))
+
+    def end(self) -> list[ChatChunk]:
+        """The bytes ended: the chunk whose closing empty line is missing, if it is whole."""
+        if self.done:
+            return []
+        try:
+            return self._chunks(self._frames.end())
+        except Fault:
+            return []  # cut in the middle of a frame: the stream's missing end tells
+
+    def _chunks(self, payloads: Iterable[bytes]) -> list[ChatChunk]:
+        chunks: list[ChatChunk] = []
+        for payload in payloads:
+            stripped = payload.strip()
+            if stripped == DONE:
+                self.done = True
+                break
+            if stripped:
+                chunks.append(decode_chunk(stripped))
+        return chunks
+
+
+# --- our events -----------------------------------------------------------------------------------
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_events(events: Iterable[StreamEvent]) -> bytes:
+    """The events as one buffer for one write.
+
+    U+2028, U+2029 and U+0085 are escaped: they are no line ends in this format, but some
+    clients split lines as Unicode does.
+    """
+    return b"".join([_frame(event) for event in events])
+
+
+def _frame(event: StreamEvent) -> bytes:
+    if type(event) is ContentBlockDelta:
+        common = _COMMON_DELTAS.get(type(event.delta))
+        if common is not None:
+            return common(event)
+    name = event.__struct_config__.tag
+    return b"event: %b\ndata: %b\n\n" % (str(name).encode(), _line_safe(_encode(event)))
+
+
+_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":'
+_TEXT = _DELTA + b'{"type":"text_delta","text":%b}}\n\n'
+_THINKING = _DELTA + b'{"type":"thinking_delta","thinking":%b}}\n\n'
+_INPUT = _DELTA + b'{"type":"input_json_delta","partial_json":%b}}\n\n'
+
+
+def _text(event: ContentBlockDelta) -> bytes:
+    return _TEXT % (event.index, _string(event.delta.text))  # type: ignore[union-attr]
+
+
+def _thinking(event: ContentBlockDelta) -> bytes:
+    return _THINKING % (event.index, _string(event.delta.thinking))  # type: ignore[union-attr]
+
+
+def _input(event: ContentBlockDelta) -> bytes:
+    return _INPUT % (event.index, _string(event.delta.partial_json))  # type: ignore[union-attr]
+
+
+_COMMON_DELTAS: dict[type, Callable[[ContentBlockDelta], bytes]] = {
+    TextDelta: _text,
+    ThinkingDelta: _thinking,
+    InputJsonDelta: _input,
+}
+
+
+def _string(text: str) -> bytes:
+    return _encode(text) if text.isascii() else _line_safe(_encode(text))
+
+
+def _line_safe(json: bytes) -> bytes:
+    if b"\xe2\x80" in json:
+        json = json.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return json.replace(b"\xc2\x85", b"\\u0085")
