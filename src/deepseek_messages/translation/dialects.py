@@ -148,19 +148,18 @@ GENERIC = Dialect(
     max_stop_sequences=4,
 )
 
-# llama.cpp inside this process: the same request format, but "required" does not force a call
-# there, so forced calls go through a JSON schema.
+# llama.cpp inside this process: its request format, with forced calls, named tools and structured
+# output held to their form by the upstream itself (``upstreams/embedded/forced.py``).
 EMBEDDED = Dialect(
     name="embedded",
     thinking="template",
     replays_reasoning="reasoning_content",
-    takes_required=False,
-    takes_named_tool=False,
     parallel_tool_calls=True,
     json_schema=True,
     system="user_reminder",
     top_k=True,
     prefix="trailing_assistant",
+    count="llama.cpp",
 )
 
 # By the names a person may set.
