@@ -12,6 +12,7 @@ from deepseek_messages.service.answer import Answerer
 from deepseek_messages.service.count import CountTokens
 from deepseek_messages.service.counting import Counter
 from deepseek_messages.service.models import ModelDirectory
+from deepseek_messages.service.tasks import spawn
 from deepseek_messages.settings import Settings
 from deepseek_messages.store.keys import KEYS_FILE, KeyFile, Keyring, private_bytes
 from deepseek_messages.telemetry.logs import log
@@ -28,18 +29,21 @@ from deepseek_messages.web.metrics import MetricsHandler
 from deepseek_messages.web.models import ModelHandler, ModelsHandler
 from deepseek_messages.web.routes import Endpoint, router
 from deepseek_messages.web.streaming import Pace
-from deepseek_messages.web.upstreams import make_upstream
+from deepseek_messages.web.upstreams import Progress, make_upstream
 
 SEAL_FILE = "seal.key"
 SEAL_BYTES = 64
 
 
-def create_app(settings: Settings, *, upstream: Upstream | None = None) -> ASGIApp:
+def create_app(
+    settings: Settings, *, upstream: Upstream | None = None, progress: Progress | None = None
+) -> ASGIApp:
     """The ASGI application for ``settings``. Its lifespan starts and closes the upstream, which
-    may be given instead of being made from the settings. Raises ``KeyFileError`` for an unusable
-    file of keys, ``ValueError`` for an upstream that cannot be made.
+    may be given instead of being made from the settings; ``progress`` hears how a model loads.
+    Raises ``KeyFileError`` for an unusable file of keys, ``ValueError`` or ``ModelError`` for an
+    upstream that cannot be made.
     """
-    parts = Parts(settings, upstream or make_upstream(settings))
+    parts = Parts(settings, upstream or make_upstream(settings, progress))
     return Front(router(parts.endpoints(), parts.guard, parts.lifespan), parts.guard, parts.metrics)
 
 
@@ -107,6 +111,8 @@ class Parts:
         """Start the upstream, and release everything in the end."""
         try:
             await self.upstream.start()
+            if self.settings.upstream_kind != "embedded":
+                spawn(self.counter.warm(), "load-tokenizer")
             yield
         finally:
             await self.upstream.aclose()

@@ -16,8 +16,10 @@ from starlette.types import ASGIApp
 
 from deepseek_messages.settings import Settings
 from deepseek_messages.store.keys import KeyFile
+from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import log
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
+from deepseek_messages.web.upstreams import Progress
 
 FIRST_KEY = "first"
 
@@ -43,17 +45,25 @@ class ServerInfo(Struct, frozen=True):
     new_key: str | None = None
 
 
-def serve(settings: Settings, on_ready: Callable[[ServerInfo], None]) -> None:
+def serve(
+    settings: Settings,
+    on_ready: Callable[[ServerInfo], None],
+    progress: Progress | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what runs and return. ``on_ready`` is called once
-    connections are accepted. Raises ``ServeError`` when the port is taken, ``KeyFileError`` when
-    the file of keys is unusable.
+    connections are accepted; ``progress`` hears how a model loads. Raises ``ServeError`` when the
+    port is taken or an upstream cannot be made, ``KeyFileError`` when the file of keys is unusable.
     """
     listener = bind(settings.server.host, settings.server.port)
     with listener:
         new_key = first_key(settings)
         host, port = listener.getsockname()[:2]
         info = ServerInfo(host=host, port=port, url=url_of(host, port), new_key=new_key)
-        config = uvicorn_config(create_app(settings), settings.server.drain_seconds)
+        try:
+            app = create_app(settings, progress=progress)
+        except (ValueError, ModelError) as error:
+            raise ServeError(str(error)) from error
+        config = uvicorn_config(app, settings.server.drain_seconds)
         _Server(config, lambda: on_ready(info)).run(sockets=[listener])
 
 

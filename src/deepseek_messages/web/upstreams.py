@@ -1,28 +1,34 @@
 """The upstream that the settings ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from deepseek_messages.settings import Settings, UpstreamSettings
+from deepseek_messages.store.models import ModelStore
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
 from deepseek_messages.upstreams.double import serve_double
+from deepseek_messages.upstreams.embedded import EmbeddedUpstream
 
 # The double takes any key but none.
 DOUBLE_KEY = "sk-double"
 
 
-def make_upstream(settings: Settings) -> Upstream:
-    """Raises ``ValueError``, in words for the person who wrote the settings."""
+# Called from another thread with a step ("download", "load"), what is done and what there is.
+Progress = Callable[[str, int, int], None]
+
+
+def make_upstream(settings: Settings, progress: Progress | None = None) -> Upstream:
+    """Raises ``ValueError`` or ``ModelError``, in words for the person who wrote the settings."""
     match settings.upstream_kind:
         case "chat":
             return chat_upstream(settings.upstream)
         case "double":
             return DoubleUpstream()
         case "embedded":
-            return _embedded_upstream(settings)
+            return _embedded_upstream(settings, progress)
 
 
 def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:
@@ -47,8 +53,20 @@ def _dialect(name: str) -> Dialect | None:
     return DIALECTS[name]
 
 
-def _embedded_upstream(settings: Settings) -> Upstream:
-    raise NotImplementedError
+def _embedded_upstream(settings: Settings, progress: Progress | None) -> Upstream:
+    wishes = settings.embedded
+    return EmbeddedUpstream(
+        ModelStore(settings.cache_dir).resolve(wishes.model),
+        context=wishes.context,
+        slots=wishes.slots,
+        threads=wishes.threads,
+        queue=wishes.queue,
+        progress=progress or _silent,
+    )
+
+
+def _silent(_step: str, _done: int, _total: int) -> None:
+    pass
 
 
 class DoubleUpstream:
