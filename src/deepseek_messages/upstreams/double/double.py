@@ -22,7 +22,8 @@ MAX_SEEN = 10_000
 @dataclass(eq=False)
 class Seen:
     """A request the double got. ``body`` is its JSON, or ``None`` if it had none; ``prompt`` and
-    the token counts are there when it was accepted. ``ended`` is set when the answer is over.
+    the token counts are there when it was accepted. ``outcome`` and ``problem`` are final once
+    ``ended`` is set.
     """
 
     method: str

@@ -105,8 +105,9 @@ def with_path(text: str, message: str) -> str:
     found = _POSITION.search(message)
     if found is None:
         return message
-    line, column = int(found[1]), int(found[2])
+    # At the text's end the position is the end; elsewhere it counts the offending character too.
+    line, column = int(found[1]), int(found[2]) - (not message.startswith("EOF"))
     lines = text.encode().split(b"\n")
-    read = b"\n".join([*lines[: line - 1], lines[line - 1][:column]])
+    read = b"\n".join([*lines[: line - 1], lines[line - 1][: max(column, 0)]])
     path = dotted(find_places(read.decode("utf-8", "replace")).broken_at)
     return f"{path}: {message}" if path else message

@@ -45,6 +45,7 @@ class Player:
         self, accepted: Accepted, cached_tokens: int, steps: Sequence[Step], send: Send
     ) -> None:
         self.began = False
+        self._started = False
         self._accepted = accepted
         self._steps = steps
         self._send = send
@@ -71,9 +72,9 @@ class Player:
                 case Delay() as delay:
                     await _wait(delay)
         before, reason, after = _around_finish(steps)
-        await self._chunks(self._generator.start())
         for step in before:
             await self._step(step)
+        await self._start()
         await self._chunks(self._generator.finish(reason))
         if not self._stream:
             await self._raw(self._generator.whole())
@@ -88,6 +89,7 @@ class Player:
     async def _step(self, step: Step) -> None:
         match step:
             case Think() | Text() | Call():
+                await self._start()
                 await self._chunks(self._generator.content(step))
             case Delay():
                 await _wait(step)
@@ -114,6 +116,12 @@ class Player:
     @property
     def _stream(self) -> bool:
         return self._accepted.stream
+
+    async def _start(self) -> None:
+        """The first chunk: when the model begins, not while the request waits."""
+        if not self._started:
+            self._started = True
+            await self._chunks(self._generator.start())
 
     async def _chunks(self, chunks: Iterable[str]) -> None:
         """Send chunks as frames, or keep them for the whole answer."""

@@ -71,11 +71,13 @@ def check_request(raw: bytes, names: Mapping[str, Hosted] = CURRENT, *, beta: bo
     ``Refused``.
     """
     parsed = _parse(raw)
-    body = json.loads(raw)
+    body = _load(raw)
     model = names.get(parsed.model)
     if model is None:
         raise errors.invalid(_unknown_model(parsed.model, names))
     _check_fields(body, beta=beta)
+    if not model.sees and any(_shows_image(message.get("content")) for message in body["messages"]):
+        raise errors.invalid("This model does not support image")
     request = _convert(parsed, body["model"], model)
     _check_reasoning(body, thinking=request.conversation.thinking_mode)
     return _measure(body, model, request)
@@ -89,6 +91,27 @@ def _parse(raw: bytes) -> recipe.ChatCompletionRequest:
         if message.startswith(_SHAPE):
             raise errors.mistyped(locate(text, message.removeprefix(_SHAPE))) from error
         raise errors.unreadable(with_path(text, message.removeprefix(_SYNTAX))) from error
+
+
+def _load(raw: bytes) -> dict[str, Any]:
+    """The request as plain values. Rust reads a list as a struct's fields in order; nobody means
+    that, and it is refused here.
+    """
+    body = json.loads(raw, parse_int=_integer)
+    if not isinstance(body, dict):
+        raise errors.mistyped("invalid type: sequence, expected a map at line 1 column 0")
+    objects = [*body["messages"], body.get("response_format") or {}]
+    if not all(isinstance(each, dict) for each in objects):
+        raise errors.mistyped("messages: invalid type: sequence, expected a map")
+    return body
+
+
+def _integer(digits: str) -> float:
+    """A whole number; one that is longer than Python reads becomes infinite."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _convert(
@@ -131,9 +154,16 @@ def _check_fields(body: Mapping[str, Any], *, beta: bool) -> None:
         )
 
 
-def _check_user_id(user_id: str | None) -> None:
+def _shows_image(content: object) -> bool:
+    parts = content if isinstance(content, list) else []
+    return any(part["type"] != "text" for part in parts)
+
+
+def _check_user_id(user_id: object) -> None:
     if user_id is None:
         return
+    if not isinstance(user_id, str):
+        raise errors.mistyped("user_id: invalid type, expected a string")
     if len(user_id) > MAX_USER_ID:
         raise errors.invalid(
             f"Invalid 'user_id': string too long. Expected a string with maximum length "
@@ -153,8 +183,7 @@ def _check_reasoning(body: Mapping[str, Any], *, thinking: bool) -> None:
     if not thinking or not body.get("tools"):
         return
     for message in body["messages"]:
-        earlier_turn = message["role"] == "assistant" and not message.get("prefix")
-        if earlier_turn and message.get("reasoning_content") is None:
+        if message["role"] == "assistant" and message.get("reasoning_content") is None:
             raise errors.invalid(
                 "The `reasoning_content` in the thinking mode must be passed back to the API."
             )
@@ -167,7 +196,7 @@ def _measure(
     body: Mapping[str, Any], model: Hosted, request: recipe.ConversationRequest
 ) -> Accepted:
     encoding = _encoding(model)
-    images = _image_tokens(request.conversation, model)
+    images = _image_tokens(request.conversation)
     try:
         rendered = encoding.render_conversation(request.conversation)
         ids = encoding.encode(request.conversation)
@@ -195,13 +224,11 @@ def _encoding(model: Hosted) -> recipe.DeepseekV4Encoding | recipe.DeepseekV41En
     return recipe.DeepseekV4Encoding().with_tokenizer(TOKENIZER.full)
 
 
-def _image_tokens(conversation: recipe.Conversation, model: Hosted) -> int:
+def _image_tokens(conversation: recipe.Conversation) -> int:
     """What images take beyond their placeholders. Images are looked at where they are given with
     the request; nothing is fetched, so one given by URL counts as the largest.
     """
     sources = [source for message in conversation.messages for source in message.image_sources]
-    if sources and not model.sees:
-        raise errors.invalid("This model does not support image")
     inline = [source for source in sources if source.data_url is not None]
     resolver = recipe.ImageResolver(recipe.ReqwestImageFetcher(), recipe.OpenCvImagePreprocessor())
     try:

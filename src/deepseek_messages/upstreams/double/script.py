@@ -68,7 +68,9 @@ class Status:
 
 @dataclass(frozen=True)
 class Delay:
-    """Wait here: until the event is set, or so many seconds."""
+    """Wait here: until the event is set, or so many seconds. As the first step it holds back the
+    status and the headers too.
+    """
 
     until: Event | float
 
@@ -103,7 +105,9 @@ class Stall:
 
 @dataclass(frozen=True)
 class Cut:
-    """Close the connection here, with the answer unfinished."""
+    """Close the connection here, with the answer unfinished. The status and the headers are sent
+    before, if they were not yet.
+    """
 
 
 @dataclass(frozen=True)
