@@ -1,0 +1,59 @@
+"""The application on a fake upstream, over real HTTP."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepseek_messages.settings import AuthSettings, ServerSettings, Settings, UpstreamSettings
+from deepseek_messages.web.app import create_app
+from deepseek_messages.web.protocol import BoundedProtocol
+from tests.support.asgi import RunningApp, serve_app
+from tests.support.client import Client
+from tests.support.fake import FakeUpstream
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running application and what a test wants of it."""
+
+    app: RunningApp
+    client: Client
+    upstream: FakeUpstream
+
+
+def settings_for(
+    state: Path,
+    *,
+    server: dict[str, Any] | None = None,
+    auth: dict[str, Any] | None = None,
+    **more: Any,
+) -> Settings:
+    """Settings that keep their files in ``state``; open unless ``auth`` says otherwise."""
+    return Settings(
+        server=ServerSettings(**(server or {})),
+        auth=AuthSettings(**(auth or {"mode": "open"})),
+        upstream=more.pop("upstream", UpstreamSettings(kind="double")),
+        state_dir=state,
+        cache_dir=state,
+        **more,
+    )
+
+
+@contextmanager
+def served(
+    upstream: FakeUpstream | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    server_options: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Iterator[Served]:
+    """Serve the application on ``upstream``; further arguments go to ``settings_for``."""
+    upstream = upstream or FakeUpstream()
+    with tempfile.TemporaryDirectory() as directory:
+        app = create_app(settings_for(Path(directory), **settings), upstream=upstream)
+        options = {"http": BoundedProtocol} | (server_options or {})
+        with serve_app(app, **options) as running:
+            yield Served(running, Client(running.host, running.port, headers), upstream)
