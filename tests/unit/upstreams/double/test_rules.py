@@ -5,13 +5,16 @@ import json
 import struct
 import zlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseek_messages.prompt.counting import count_prompt
 from deepseek_messages.upstreams.double.errors import JSON_TYPE, OCTETS, Refused
 from deepseek_messages.upstreams.double.models import AUTUMN_2025, CURRENT, Hosted
 from deepseek_messages.upstreams.double.rules import check_key, check_request
+from deepseek_messages.wire.chat import ChatRequest
 
 USER = {"role": "user", "content": "Say hi briefly."}
 TOOL = {
@@ -290,6 +293,28 @@ def test_counts_prompts_as_published(fields, tokens):
 )
 def test_default_output_depends_on_the_mode(fields, default):
     assert check(**fields).max_tokens == default
+
+
+@pytest.mark.parametrize(
+    ("model", "encoding"), [("deepseek-flash", "v4.1"), ("deepseek-v4-pro", "v4")]
+)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"thinking": OFF},
+        {"reasoning_effort": "max"},
+        {
+            "messages": [{"role": "system", "content": "<think> 你好"}, USER, CALLING, RESULT],
+            "tools": [TOOL],
+        },
+    ],
+)
+def test_agrees_with_our_own_count(model, encoding, fields):
+    """Two ways to count: the whole prompt's token ids here, remembered pieces there."""
+    accepted = check(model=model, **fields)
+    chat = msgspec.json.decode(encode(model=model, **fields), type=ChatRequest)
+    assert accepted.prompt_tokens == count_prompt(chat, encoding)
 
 
 # --- images ---------------------------------------------------------------------------------------
