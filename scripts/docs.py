@@ -118,7 +118,8 @@ def commands_page() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, terminal_width=90, max_content_width=90)
+    settings = {**main.context_settings, "max_content_width": 90}
+    context = click.Context(command, info_name=name, terminal_width=90, **settings)
     return f"```\n{command.get_help(context)}\n```\n"
 
 

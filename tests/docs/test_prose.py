@@ -1,7 +1,6 @@
 """Links lead somewhere, examples are well formed, nothing names one machine's paths."""
 
 import ast
-import json
 import re
 import shlex
 import subprocess
@@ -22,11 +21,13 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
-def examples(*languages: str) -> Iterator[object]:
-    for page in PAGES:
-        for number, (language, text) in enumerate(FENCE.findall(page.read_text()), 1):
-            if language in languages:
-                yield pytest.param(text, id=f"{page.relative_to(ROOT)}:{number}")
+def examples(language: str) -> list[object]:
+    return [
+        pytest.param(text, id=f"{page.relative_to(ROOT)}:{number}")
+        for page in PAGES
+        for number, (found, text) in enumerate(FENCE.findall(page.read_text()), 1)
+        if found == language
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -44,11 +45,6 @@ def test_every_page_is_in_the_index() -> None:
 @pytest.mark.parametrize("text", examples("python"))
 def test_python_example_is_python(text: str) -> None:
     ast.parse(text)
-
-
-@pytest.mark.parametrize("text", examples("json"))
-def test_json_example_is_json(text: str) -> None:
-    json.loads(text)
 
 
 @pytest.mark.parametrize("text", examples("toml"))
@@ -70,7 +66,7 @@ def commands_in_docs() -> Iterator[object]:
             yield pytest.param(line, id=f"{page.relative_to(ROOT)}:{number}")
 
 
-@pytest.mark.parametrize("line", commands_in_docs())
+@pytest.mark.parametrize("line", list(commands_in_docs()))
 def test_command_in_docs_exists_with_its_flags(line: str) -> None:
     words = shlex.split(line)[1:]
     context = click.Context(main)

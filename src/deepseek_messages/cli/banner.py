@@ -76,7 +76,7 @@ def curl_line(access: Access) -> str:
         "messages": [{"role": "user", "content": "Tell me a fact about whales."}],
     }
     return (
-        f"curl -N {access.url}/v1/messages -H {_header(access.token)} "
+        f"curl -sN {access.url}/v1/messages -H {_header(access.token)} "
         f"-H 'content-type: application/json' -d '{json.dumps(body)}'"
     )
 

@@ -23,8 +23,9 @@ from deepseek_messages.web.app import SEAL_BYTES, SEAL_FILE
 @click.option("--model", metavar="NAME", help="Count for this model, not the request's own.")
 @with_settings()
 def count(settings: Settings, file: BinaryIO, model: str | None) -> None:
-    """Count the prompt tokens of a Messages request in FILE (JSON; - is standard input).
+    """Count the prompt tokens of a request.
 
+    FILE holds a Messages request as JSON; - is standard input.
     The count is exact: the request is translated as the server does it for DeepSeek's API, and
     encoded with DeepSeek's own encoding and tokenizer.
     """

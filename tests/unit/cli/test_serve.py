@@ -1,0 +1,169 @@
+"""``serve`` as its user meets it: start, paste the lines, stop."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+Server = tuple[subprocess.Popen[str], str]
+STOP_SECONDS = 60
+
+
+def environment(tmp_path: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("DEEPSEEK_", "ANTHROPIC_"))}
+    own = {"DEEPSEEK_MESSAGES_STATE_DIR": str(tmp_path / "state"), "NO_PROXY": "127.0.0.1"}
+    return kept | own | extra
+
+
+@contextmanager
+def serving(tmp_path: Path, *flags: str, **extra: str) -> Iterator[Server]:
+    """A server in a process of its own, and what it printed when it was ready."""
+    command = [sys.executable, "-m", "deepseek_messages", "serve", "--port", "0", *flags]
+    log = (tmp_path / "log").open("w")
+    with (
+        log,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            cwd=tmp_path,
+            env=environment(tmp_path, extra),
+        ) as process,
+    ):
+        try:
+            yield process, _banner(process)
+        finally:
+            process.kill()
+
+
+def _banner(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("ANTHROPIC_BASE_URL="):
+            break
+    return "".join(lines)
+
+
+def paste(line: str, tmp_path: Path, **extra: str) -> str:
+    """What a pasted line prints."""
+    done = subprocess.run(
+        ["sh", "-c", line],
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path, extra),
+        check=True,
+    )
+    return done.stdout
+
+
+def line_of(banner: str, pattern: str) -> str:
+    found = re.search(rf"^.*{pattern}.*$", banner, re.MULTILINE)
+    assert found is not None, banner
+    return found[0]
+
+
+def test_pasted_python_line_gets_a_tool_call(tmp_path: Path) -> None:
+    with serving(tmp_path, "--upstream", "double") as (_, banner):
+        printed = paste(line_of(banner, "anthropic.Anthropic"), tmp_path)
+    assert "ToolUseBlock" in printed
+    assert "'city'" in printed
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_pasted_curl_line_streams(tmp_path: Path) -> None:
+    with serving(tmp_path, "--upstream", "double") as (_, banner):
+        printed = paste(line_of(banner, "^curl"), tmp_path)
+    assert printed.startswith("event: message_start\n")
+    assert "event: message_stop\n" in printed
+
+
+def test_first_key_is_shown_once_and_works(tmp_path: Path) -> None:
+    flags = ("--upstream", "double")
+    with serving(tmp_path, *flags, DEEPSEEK_MESSAGES_AUTH_MODE="keys") as (_, banner):
+        key = line_of(banner, "new key").split()[-1]
+        assert key in line_of(banner, "anthropic.Anthropic")
+        assert "ToolUseBlock" in paste(line_of(banner, "anthropic.Anthropic"), tmp_path)
+    with serving(tmp_path, *flags, DEEPSEEK_MESSAGES_AUTH_MODE="keys") as (_, banner):
+        assert "new key" not in banner
+        line = line_of(banner, "anthropic.Anthropic")
+        assert 'os.environ["DEEPSEEK_MESSAGES_KEY"]' in line
+        assert "ToolUseBlock" in paste(line, tmp_path, DEEPSEEK_MESSAGES_KEY=key)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stops_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    with serving(tmp_path, "--upstream", "double") as (process, _):
+        process.send_signal(number)
+        assert process.wait(STOP_SECONDS) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_log_is_json_where_there_is_no_terminal(tmp_path: Path) -> None:
+    with serving(tmp_path, "--upstream", "double") as (process, banner):
+        paste(line_of(banner, "anthropic.Anthropic"), tmp_path)
+        process.terminate()
+        process.wait(STOP_SECONDS)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("{")] == []
+    assert any('"event":"request"' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--upstream", "double", "--host", "0.0.0.0"], "Error: server.host: 0.0.0.0 is public"),
+        (
+            ["--upstream", "double", "--host", "192.0.2.1"],
+            "Error: server.host: 192.0.2.1 is public",
+        ),
+        (["--upstream", "nonsense"], "Error: 'nonsense' is no upstream"),
+        (["--config", "absent.toml"], "Error: absent.toml: there is no such settings file"),
+    ],
+)
+def test_start_that_is_refused(flags: list[str], message: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deepseek_messages", "serve", *flags],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(tmp_path, {}),
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "deepseek_messages",
+                "serve",
+                "--port",
+                port,
+                "--upstream",
+                "double",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(tmp_path, {}),
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: port {port} on 127.0.0.1 is taken; choose another")
