@@ -65,7 +65,7 @@ class Context(Struct, kw_only=True):
     sees: bool
     place: SystemPlace
     fills_reasoning: bool  # every assistant turn must carry reasoning
-    references: dict[str, str | None]  # lines that show tools referred to in this message
+    references: list[str]  # lines that show the tools this message refers to
 
 
 class At(Struct, frozen=True):
@@ -96,8 +96,7 @@ def parts_of(  # noqa: C901, PLR0911, PLR0912 - one case for each kind of block
         case SearchResultBlock():
             return (TextPart(_search_result(block)),)
         case ToolReferenceBlock():
-            line = context.tools.refer(block.tool_name, str(at))
-            context.references.setdefault(block.tool_name, line)
+            _refer(block.tool_name, at, context)
             return (TextPart(block.tool_name),)
         case ContainerUploadBlock():
             return _replaced(f"file {block.file_id}", "container_upload", at, context)
@@ -107,7 +106,7 @@ def parts_of(  # noqa: C901, PLR0911, PLR0912 - one case for each kind of block
             return _replaced(f"block of type {block.original_type}", "unknown_block", at, context)
         case ToolAdditionBlock():
             name = block.tool.name or block.tool.tool_name or ""
-            context.references.setdefault(name, context.tools.refer(name, str(at)))
+            _refer(name, at, context)
             return ()
         case ToolRemovalBlock():
             name = block.tool.name or block.tool.tool_name or ""
@@ -132,6 +131,12 @@ def parts_of(  # noqa: C901, PLR0911, PLR0912 - one case for each kind of block
             return _past_result(block, at, context)
         case _:
             assert_never(block)
+
+
+def _refer(name: str, at: At, context: Context) -> None:
+    line = context.tools.refer(name, str(at))
+    if line is not None:
+        context.references.append(line)
 
 
 # --- images and documents -------------------------------------------------------------------------
@@ -224,7 +229,7 @@ def _past_result(
     context.notes.once(Action.REPLACED, kind, str(at))
     if isinstance(block, ToolSearchToolResultBlock):
         for name in _references(block.content):
-            context.references.setdefault(name, context.tools.refer(name, str(at)))
+            _refer(name, at, context)
     return (TextPart(f"[{kind.replace('_', ' ')}: {_readable(block.content)}]"),)
 
 
@@ -295,6 +300,8 @@ def result_parts(block: ToolResultBlock, at: At, context: Context) -> list[Conte
 
 def content_of(parts: Sequence[ContentPart]) -> Content:
     """A string when there is only text, otherwise parts with neighbouring texts joined."""
+    if not parts:
+        return ""
     if len(parts) == 1:
         return parts[0].text if isinstance(parts[0], TextPart) else list(parts)
     joined: list[ContentPart] = []

@@ -80,3 +80,7 @@ COUNT_TIMEOUT = 10.0
 
 # How many of Ollama's installed models are asked for their abilities, one request each.
 MAX_SHOWN_MODELS = 32
+
+# How much of tool definitions is shown again at later references to the same tools. A Claude Code
+# session repeats a handful of schemas of about 2 kB.
+MAX_REPEATED_SCHEMA_CHARS = 1024 * 1024

@@ -39,6 +39,7 @@ from deepseek_messages.wire.chat import (
     ResponseFormat,
     StreamOptions,
     SystemMessage,
+    TextPart,
     ToolCall,
     UserMessage,
 )
@@ -74,7 +75,7 @@ def to_chat(
         sees=model.sees if dialect.images is None else dialect.images,
         place=place,
         fills_reasoning=on and dialect.demands_reasoning and dialect.replays_reasoning is not None,
-        references={},
+        references=[],
     )
     schema = _schema(request)
     messages = _conversation(request, context, _system(request, schema, dialect, notes))
@@ -244,9 +245,14 @@ def _answer(
                 context.notes.once(Action.IGNORED, "redacted_thinking", str(At(index, position)))
             case _:
                 texts.extend(parts_of(block, At(index, position), context))
+    while len(texts) > 1 and texts[0] == _NO_TEXT:  # as DeepSeek's conversion joins an answer
+        del texts[0]
     text = text_of(texts) if texts else None
     thought = JOINT.join(reasoning) if reasoning else None
     return _assistant(text, thought, list(calls.values()), index, context), pending
+
+
+_NO_TEXT = TextPart("")
 
 
 def _repeated_call(block: ToolUseBlock, at: At, context: Context) -> None:

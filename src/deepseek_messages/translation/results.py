@@ -119,8 +119,7 @@ class Turn:
 
     def _references(self) -> str:
         """DeepSeek's V4.1 form of tools that were loaded in mid-conversation."""
-        lines = [line for line in self._context.references.values() if line is not None]
-        self._context.references = {}
+        lines, self._context.references = self._context.references, []
         return "\n\n### Updated Tool Schemas\n\n" + "\n".join(lines) if lines else ""
 
     def _show_references(self) -> None:
@@ -176,14 +175,14 @@ class Turn:
                 pending += said.parts
                 begun = True
             elif self._stands_alone(begun=begun, followed=ahead):
-                _flush(pending, messages)
+                self._flush(pending, messages)
                 messages.append(SystemMessage(content=content_of(said.parts)))
             else:
                 pending += [
                     TextPart(reminder(p.text)) for p in said.parts if isinstance(p, TextPart)
                 ]
                 begun = True
-        _flush(pending, messages)
+        self._flush(pending, messages)
 
     def _stands_alone(self, *, begun: bool, followed: bool) -> bool:
         """Whether a system text is a message of its own here (see ``system.system_place``)."""
@@ -195,8 +194,12 @@ class Turn:
             case "reminder":
                 return False
 
-
-def _flush(parts: list[ContentPart], messages: list[ChatMessage]) -> None:
-    if parts:
-        messages.append(UserMessage(content=content_of(parts)))
+    def _flush(self, parts: list[ContentPart], messages: list[ChatMessage]) -> None:
+        if not parts:
+            return
+        spoken = parts
+        if self._context.place == "reminder":
+            # DeepSeek's V4 conversion, which this place follows, skips empty texts of the user.
+            spoken = [part for part in parts if not (isinstance(part, TextPart) and not part.text)]
+        messages.append(UserMessage(content=content_of(spoken)))
         parts.clear()

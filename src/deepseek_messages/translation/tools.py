@@ -10,7 +10,11 @@ from msgspec import UNSET, Raw, Struct
 
 from deepseek_messages.translation.client_tools import client_tool
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.limits import MAX_TOOL_ID_CHARS, MAX_TOOL_NAME_CHARS
+from deepseek_messages.translation.limits import (
+    MAX_REPEATED_SCHEMA_CHARS,
+    MAX_TOOL_ID_CHARS,
+    MAX_TOOL_NAME_CHARS,
+)
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.schema import EMPTY_SCHEMA, repair
@@ -64,6 +68,8 @@ class ToolBook:
         self._defined: dict[str, Function] = {}
         self._deferred: set[str] = set()
         self._left_out: set[str] = set()
+        self._updated: set[str] = set()
+        self._repeated_chars = 0
         self._dialect = dialect
         self._notes = notes
         self._updates_in_place = updates_in_place
@@ -148,14 +154,26 @@ class ToolBook:
             self._notes.once(Action.DROPPED, "tool_reference", path)
             return None
         if self._updates_in_place:
-            self.callable.add(function.name)
-            return _schema_line(
-                function.name, function.description or "", bytes(function.parameters or b"{}")
-            )
+            return self._shown(function)
         if name in self._deferred:
             self._deferred.remove(name)
             self._load(name)
         return None
+
+    def _shown(self, function: Function) -> str | None:
+        """The definition, at every reference as DeepSeek shows it; repeats come to an end, lest a
+        small request grow to a huge prompt.
+        """
+        line = _schema_line(
+            function.name, function.description or "", bytes(function.parameters or b"{}")
+        )
+        if function.name in self._updated:
+            self._repeated_chars += len(line)
+            if self._repeated_chars > MAX_REPEATED_SCHEMA_CHARS:
+                return None
+        self._updated.add(function.name)
+        self.callable.add(function.name)
+        return line
 
     def name(self, name: str) -> str:
         """The upstream's name for a tool that the history calls."""
