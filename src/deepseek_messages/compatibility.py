@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 Section = Literal["headers", "fields", "tools", "tool_choice", "content", "endpoints"]
-How = Literal["honoured", "emulated", "replaced", "ignored", "refused"]
+How = Literal["honoured", "emulated", "replaced", "dropped", "ignored", "refused"]
 
 TITLES: dict[Section, str] = {
     "headers": "Headers",
@@ -39,6 +39,7 @@ compat` prints the same table, and a test proves each row.
 | honoured | it does what Anthropic documents |
 | emulated | done here because the upstream cannot |
 | replaced | a text note stands in its place |
+| dropped | left out |
 | ignored | accepted without effect |
 | refused | an error in Anthropic's envelope |
 
