@@ -136,7 +136,7 @@ level = "info"
 format = "json"
 """
         )
-        command = [sys.executable, "-m", "deepseek_messages", "--config", str(config), "serve"]
+        command = [sys.executable, "-m", "deepseek_messages", "serve", "--config", str(config)]
         environment = {"PATH": os.environ["PATH"], "HOME": folder}
         with (
             pathlib.Path(folder, "log").open("wb") as log,
