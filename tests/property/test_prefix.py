@@ -1,5 +1,6 @@
 """Law 8: turn n+1's prompt begins with turn n's; and translation never fails on odd histories."""
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ def test_each_prompt_begins_with_the_one_before(encoding: Any, data: Any) -> Non
         for turn in turns(data.draw(requests(encoding)))
     ]
 
-    for earlier, later in zip(prompts, prompts[1:], strict=False):
+    for earlier, later in pairwise(prompts):
         assert later.startswith(earlier)
 
 
@@ -65,7 +66,7 @@ def test_each_message_list_begins_with_the_one_before(
     body = data.draw(requests("v4"))
     lists = [translate(turn, encoding, dialect=dialect).chat.messages for turn in turns(body)]
 
-    for earlier, later in zip(lists, lists[1:], strict=False):
+    for earlier, later in pairwise(lists):
         assert later[: len(earlier)] == earlier
 
 
@@ -133,19 +134,21 @@ garbage = st.recursive(
 )
 
 
+OPTIONAL = ("system", "tools", "tool_choice", "thinking", "output_config", "metadata")
+
+
 @EXAMPLES
 @given(
     body=st.fixed_dictionaries(
         {"model": st.just("m") | garbage, "messages": st.lists(odd_messages, max_size=2) | garbage},
-        optional={
-            name: garbage
-            for name in ("system", "tools", "tool_choice", "thinking", "output_config", "metadata")
-        },
+        optional=dict.fromkeys(OPTIONAL, garbage),
     )
 )
 def test_any_json_is_translated_or_refused_by_name(body: Any) -> None:
+    refusal = None
     try:
         translate(body)
-    except Refusal as refusal:
-        assert refusal.status == 400
-        assert refusal.path
+    except Refusal as error:
+        refusal = error
+
+    assert refusal is None or (refusal.status == 400 and refusal.path)

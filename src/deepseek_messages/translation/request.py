@@ -65,7 +65,7 @@ def to_chat(
     place = system_place(dialect, model.encoding)
     book = ToolBook(dialect, notes, updates_in_place=place == "in_place")
     choosing = _tools(request, book, notes)
-    prefilled = _is_prefilled(request, dialect, notes)
+    prefilled = _is_prefilled(request, book, dialect, notes)
     on = _thinking_on(request, choice, dialect, notes, forced=choosing.must_call, prefill=prefilled)
     context = Context(
         dialect=dialect,
@@ -93,7 +93,7 @@ def to_chat(
         thinking=mode.switch,
         chat_template_kwargs=mode.template,
         reasoning_effort=mode.effort,
-        response_format=_response_format(schema, dialect),
+        response_format=_response_format(schema, dialect, prefilled=prefilled),
         continue_final_message=True
         if prefilled and dialect.prefix == "continue_final_message"
         else None,
@@ -283,20 +283,37 @@ def _assistant(
 # --- prefill --------------------------------------------------------------------------------------
 
 
-def _is_prefilled(request: MessagesRequest, dialect: Dialect, notes: Notes) -> bool:
-    """Whether the last message is an answer to be continued."""
+def _is_prefilled(request: MessagesRequest, book: ToolBook, dialect: Dialect, notes: Notes) -> bool:
+    """Whether the last message is an answer to be continued, and can be."""
     last = request.messages[-1]
-    if last.role != "assistant" or not last.content:
+    if last.role != "assistant" or not _is_unfinished_text(last):
         return False
-    if not isinstance(last.content, str):
-        if any(isinstance(block, ToolUseBlock) for block in last.content):
-            return False
-        if not any(isinstance(block, TextBlock) and block.text for block in last.content):
-            return False
-    if dialect.prefix == "none":
+    if dialect.prefix == "none" or (
+        # "Function call should not be used with prefix" (DeepSeek; deepseek-recipe 0.2)
+        dialect.prefix == "beta_prefix" and (book.functions or _has_calls(request))
+    ):
         notes.add(Action.DROPPED, "prefill", f"messages.{len(request.messages) - 1}")
         return False
     return True
+
+
+def _is_unfinished_text(message: InputMessage) -> bool:
+    """Text, and no call that would have ended the answer."""
+    content = message.content
+    if content is None or isinstance(content, str):
+        return bool(content)
+    if any(isinstance(block, ToolUseBlock) for block in content):
+        return False
+    return any(isinstance(block, TextBlock) and block.text for block in content)
+
+
+def _has_calls(request: MessagesRequest) -> bool:
+    return any(
+        isinstance(block, ToolUseBlock)
+        for message in request.messages
+        if message.role == "assistant" and message.content and not isinstance(message.content, str)
+        for block in message.content
+    )
 
 
 def _mark_prefill(messages: list[ChatMessage], dialect: Dialect) -> str:
@@ -318,9 +335,11 @@ def _schema(request: MessagesRequest) -> Raw | None:
     return chosen.schema if chosen is not None else None
 
 
-def _response_format(schema: Raw | None, dialect: Dialect) -> ResponseFormat | None:
-    if schema is None:
-        return None
+def _response_format(
+    schema: Raw | None, dialect: Dialect, *, prefilled: bool
+) -> ResponseFormat | None:
+    if schema is None or (prefilled and dialect.prefix == "beta_prefix"):
+        return None  # "response_format json_object should not be used with prefix" (DeepSeek)
     if dialect.json_schema:
         return ResponseFormat("json_schema", JsonSchema(name="answer", schema=schema))
     return ResponseFormat("json_object") if dialect.json_object else None

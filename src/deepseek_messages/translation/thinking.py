@@ -49,6 +49,8 @@ def mode(*, on: bool, request: MessagesRequest, dialect: Dialect) -> ThinkingMod
     if dialect.thinking == "template":
         switches: dict[str, bool | str] = {"thinking": on, "enable_thinking": on}
         return ThinkingMode(on=on, template=switches, effort=effort)
+    if dialect.thinking == "effort":
+        return ThinkingMode(on=on, effort=effort if on else "none")
     return ThinkingMode(on=on, effort=effort)
 
 

@@ -203,12 +203,20 @@ class ToolBook:
             self._load(name)
         function = self._defined.get(name)
         if function is not None:
-            chosen = NamedToolChoice(FunctionName(function.name))
-            return Choosing(chosen, function.name, must_call=True)
+            return Choosing(self._named(function), function.name, must_call=True)
         if name in self._left_out:
             self._notes.add(Action.DROPPED, "tool_choice", "tool_choice")
             return Choosing()
         raise Refusal(f"Tool '{name}' not found in provided tools", path="tool_choice.name")
+
+    def _named(self, function: Function) -> Literal["required"] | NamedToolChoice:
+        """Where the upstream takes no name, the named tool is the only one it is told of."""
+        if self._dialect.takes_named_tool:
+            return NamedToolChoice(FunctionName(function.name))
+        self._notes.add(Action.EMULATED, "tool_choice", "tool_choice")
+        self.functions = [FunctionTool(function)]
+        self.callable = {function.name}
+        return "required"
 
     def forget(self) -> None:
         """``tool_choice: none``: DeepSeek leaves the definitions out of the prompt, so do we."""
