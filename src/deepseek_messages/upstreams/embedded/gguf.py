@@ -80,7 +80,8 @@ class _Reader:
         return raw.decode("utf-8", "replace")
 
     def skip_string(self) -> None:
-        self.at += self.scalar("Q")
+        size = self.scalar("Q")
+        self.at += size
         if self.at > len(self.data):
             raise GgufError("it is cut off")
 

@@ -16,7 +16,7 @@ _SMOLLM_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Huggin
 
 _TOOLS_TEMPLATE = """\
 {%- set own_system = messages and messages[0]['role'] == 'system' -%}
-{%- set system = messages[0]['content'] if own_system else %(system)s -%}
+{%- set system = messages[0]['content'] if own_system else @SYSTEM@ -%}
 {%- if system or tools -%}
 {{- '<|im_start|>system\\n' + system -}}
 {%- if tools -%}
@@ -73,4 +73,4 @@ def choose_template(own: str) -> ChatTemplate:
     if not own:
         return ChatTemplate("", tools=False, thinks=False)
     system = repr(_SMOLLM_SYSTEM) if _SMOLLM_SYSTEM in own else "''"
-    return ChatTemplate(_TOOLS_TEMPLATE % {"system": system}, tools=True, thinks=thinks)
+    return ChatTemplate(_TOOLS_TEMPLATE.replace("@SYSTEM@", system), tools=True, thinks=thinks)

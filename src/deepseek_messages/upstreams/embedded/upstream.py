@@ -46,7 +46,8 @@ def _silent(step: str, done: int, total: int) -> None:
 class EmbeddedUpstream:
     """``source`` names the model and brings its file. ``context`` is in tokens per request (0:
     as the model was trained), ``slots`` the answers made at a time, ``queue`` the requests that
-    may wait for a slot, ``threads`` the engine's (0: one per core). ``progress`` is called from
+    may wait for a slot, ``threads`` the engine's (0: it
+    chooses). ``progress`` is called from
     the loading thread. To be used from one event loop.
     """
 
