@@ -22,6 +22,7 @@ class Served:
     app: RunningApp
     client: Client
     upstream: FakeUpstream
+    state: Path  # where the application keeps its files
 
 
 def settings_for(
@@ -56,4 +57,5 @@ def served(
         app = create_app(settings_for(Path(directory), **settings), upstream=upstream)
         options = {"http": BoundedProtocol} | (server_options or {})
         with serve_app(app, **options) as running:
-            yield Served(running, Client(running.host, running.port, headers), upstream)
+            client = Client(running.host, running.port, headers)
+            yield Served(running, client, upstream, Path(directory))

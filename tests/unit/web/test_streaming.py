@@ -10,9 +10,7 @@ from tests.support.sse import assert_lawful
 
 FAST = {"commit_after": 0.05, "ping_interval": 0.05}
 CUT = Fault(FaultKind.CUT, "the upstream went away")
-BUSY = Fault(
-    FaultKind.REFUSED, "slow down", status=429, upstream_status=429, retry_after=6.2
-)
+BUSY = Fault(FaultKind.REFUSED, "slow down", status=429, upstream_status=429, retry_after=6.2)
 
 
 def kinds(events: list[dict[str, object]]) -> list[object]:

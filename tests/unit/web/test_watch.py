@@ -63,7 +63,9 @@ def test_a_client_that_stays_for_the_next_request_is_not_gone() -> None:
 def test_places_are_given_back_when_clients_leave() -> None:
     """With room for one answer, the next caller is served once the first has gone."""
     waiting = Gate()
-    upstream = FakeUpstream([Reached(waiting), SILENCE], [text("Hello"), *FakeUpstream().scripts[0]])
+    upstream = FakeUpstream(
+        [Reached(waiting), SILENCE], [text("Hello"), *FakeUpstream().scripts[0]]
+    )
     with served(upstream, server={"max_concurrency": 1}) as s:
         connection = s.client.send("POST", "/v1/messages", STREAM)
         waiting.require()
