@@ -19,6 +19,10 @@ CLAUDE_CODE_WINDOW = 50_000
 # Claude Code's own default time-out is 600 s as well; DeepSeek's integration page set it.
 API_TIMEOUT_MS = 600_000
 
+# Windows of the models that are fetched by name, so that they are known before the first load
+# (SmolLM2-135M-Instruct's own header: llama.context_length).
+PACKAGED_WINDOWS = {"smollm2": 8_192}
+
 _KEY_VARIABLES = {"keys": "DEEPSEEK_MESSAGES_KEY", "pass-through": "DEEPSEEK_API_KEY"}
 
 
@@ -64,7 +68,7 @@ def window_of(settings: Settings) -> int | None:
     """The window of the model that these settings serve, without asking anybody, in tokens."""
     match settings.upstream_kind:
         case "embedded":
-            return settings.embedded.context or None
+            return settings.embedded.context or PACKAGED_WINDOWS.get(settings.embedded.model)
         case "double":
             return FLASH.context_window
         case "chat" if settings.upstream.model:

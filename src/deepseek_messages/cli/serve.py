@@ -7,6 +7,7 @@ import click
 from deepseek_messages.cli.banner import banner
 from deepseek_messages.cli.client import Access, base_url, token_for, window_of
 from deepseek_messages.cli.options import ALL_FLAGS, with_settings
+from deepseek_messages.cli.progress import ProgressLine
 from deepseek_messages.settings import Settings
 from deepseek_messages.store.keys import KeyFileError
 from deepseek_messages.telemetry import logs
@@ -21,6 +22,7 @@ def serve(settings: Settings) -> None:
     Prints the address, the model, and lines to paste for curl, Python and Claude Code.
     """
     logs.configure(settings.log.level, _log_style(settings))
+    loading = _Loading(settings.embedded.model)
 
     def ready(info: server.ServerInfo) -> None:
         access = Access(
@@ -30,11 +32,32 @@ def serve(settings: Settings) -> None:
             window=window_of(settings),
         )
         click.echo(banner(settings, access, new_key=info.new_key))
+        loading.show()
 
     try:
-        server.serve(settings, ready)
+        server.serve(settings, ready, loading)
     except (server.ServeError, KeyFileError) as error:
         raise click.ClickException(str(error)) from None
+
+
+class _Loading:
+    """Shows how the model loads, once the banner is out: both would share a line otherwise."""
+
+    def __init__(self, name: str) -> None:
+        self._line = ProgressLine(sys.stderr, name)
+        self._shown = False
+
+    def show(self) -> None:
+        """From now on."""
+        self._shown = True
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Called from the loading thread."""
+        if not self._shown:
+            return
+        self._line(step, done, total)
+        if step == "load" and done >= total:
+            self._line.end()
 
 
 def _log_style(settings: Settings) -> logs.LogFormat:

@@ -65,8 +65,9 @@ def test_window_of_no_server() -> None:
 @pytest.mark.parametrize(
     ("env", "flags", "window"),
     [
-        ({}, {}, None),
+        ({}, {}, 8_192),
         ({}, {"embedded.context": 4096}, 4096),
+        ({}, {"model": "other.gguf"}, None),
         ({}, {"upstream": "double"}, 1_048_576),
         ({}, {"upstream": "deepseek"}, 1_048_576),
         ({}, {"upstream": "deepseek", "model": "deepseek-chat"}, 131_072),

@@ -85,7 +85,7 @@ def test_quoting(shell: str, value: str | Token, line: str) -> None:
 
 
 def test_unknown_window_is_left_out_and_said() -> None:
-    result = run("--upstream", "embedded")
+    result = run("--upstream", "embedded", "--model", "other.gguf")
     assert "CLAUDE_CODE_MAX_CONTEXT_TOKENS=" not in result.stdout
     assert "context is unknown" in result.stderr
 
