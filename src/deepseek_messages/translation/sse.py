@@ -32,20 +32,26 @@ class FrameParser:
 
     ``data:`` counts with or without a space; lines may end in LF, CRLF or CR; several data lines
     of one event are joined by a newline; comments, ``event:``, ``id:``, ``retry:`` and unknown
-    fields are skipped. Raises ``Fault`` (garbage) when one event passes ``limit`` bytes.
+    fields are skipped. Raises ``Fault`` (garbage) when a line, or the data of one event, passes
+    ``limit`` bytes, once the payloads before it were returned: what a client sees depends on no
+    cut of the bytes.
     """
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self._limit = limit
         self._line: list[bytes] = []  # the pieces of the unfinished line
+        self._line_size = 0
         self._data: list[bytes] = []  # the data lines of the unfinished event
-        self._size = 0  # bytes held in both
+        self._data_size = 0
         self._after_cr = False  # an LF that comes next belongs to the CR before it
         self._start = b""  # the first bytes while they may be a byte order mark
         self._begun = False
+        self._fault: Fault | None = None  # to be raised once what came before it was returned
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes; return the payloads of the events that are complete now."""
+        if self._fault is not None:
+            raise self._fault
         if not self._begun:
             data = self._without_bom(data)
         if not data:
@@ -60,17 +66,19 @@ class FrameParser:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         else:
             self._after_cr = False
-        *lines, rest = data.split(b"\n")
         payloads: list[bytes] = []
-        for line in lines:
-            self._take_line(line, payloads)
-        if rest:
-            self._line.append(rest)
-            self._grow(len(rest))
+        try:
+            self._take_lines(data, payloads)
+        except Fault as fault:
+            self._fault = fault
+            if not payloads:
+                raise
         return payloads
 
     def end(self) -> list[bytes]:
         """What an ending without its empty line left behind: at most one payload."""
+        if self._fault is not None:
+            raise self._fault
         payloads: list[bytes] = []
         self._take_line(b"", payloads)
         self._take_line(b"", payloads)
@@ -85,27 +93,37 @@ class FrameParser:
         self._start = b""
         return data.removeprefix(_BOM)
 
+    def _take_lines(self, data: bytes, payloads: list[bytes]) -> None:
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._take_line(line, payloads)
+        if rest:
+            self._line.append(rest)
+            self._line_size += len(rest)
+            self._check(self._line_size)
+
     def _take_line(self, line: bytes, payloads: list[bytes]) -> None:
         if self._line:
-            self._size -= sum(map(len, self._line))
             self._line.append(line)
             line = b"".join(self._line)
             self._line.clear()
+            self._line_size = 0
+        self._check(len(line))
         if not line:
             if self._data:
                 payloads.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                 self._data.clear()
-                self._size = 0
+                self._data_size = 0
         elif line.startswith(b"data:"):
             value = line[6:] if line[5:6] == b" " else line[5:]
             self._data.append(value)
-            self._grow(len(value))
+            self._data_size += len(value)
+            self._check(self._data_size)
         elif line == b"data":
             self._data.append(b"")
 
-    def _grow(self, size: int) -> None:
-        self._size += size
-        if self._size > self._limit:
+    def _check(self, size: int) -> None:
+        if size > self._limit:
             raise garbage(f"the upstream sent an event of more than {self._limit} bytes")
 
 
@@ -117,20 +135,24 @@ class ChunkReader:
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self._frames = FrameParser(limit)
+        self._fault: Fault | None = None  # to be raised once what came before it was returned
         self.done = False
 
     def feed(self, data: bytes) -> list[ChatChunk]:
         """Take bytes; return the chunks that are complete now. Raises ``Fault`` (garbage)."""
+        if self._fault is not None:
+            raise self._fault
         return [] if self.done else self._chunks(self._frames.feed(data))
 
     def end(self) -> list[ChatChunk]:
-        """The bytes ended: the chunk whose closing empty line is missing, if it is whole."""
+        """The bytes ended: the chunk whose closing empty line is missing, if it is whole. What
+        was cut in the middle is dropped; the stream's missing end tells.
+        """
+        if self._fault is not None:
+            raise self._fault
         if self.done:
             return []
-        try:
-            return self._chunks(self._frames.end())
-        except Fault:
-            return []  # cut in the middle of a frame: the stream's missing end tells
+        return self._chunks(payload for payload in self._frames.end() if _is_chunk(payload))
 
     def _chunks(self, payloads: Iterable[bytes]) -> list[ChatChunk]:
         chunks: list[ChatChunk] = []
@@ -139,9 +161,26 @@ class ChunkReader:
             if stripped == DONE:
                 self.done = True
                 break
-            if stripped:
+            if not stripped:
+                continue
+            try:
                 chunks.append(decode_chunk(stripped))
+            except Fault as fault:
+                self._fault = fault
+                if not chunks:
+                    raise
+                break
         return chunks
+
+
+def _is_chunk(payload: bytes) -> bool:
+    if payload.strip() == DONE:
+        return True
+    try:
+        decode_chunk(payload)
+    except Fault:
+        return False
+    return True
 
 
 # --- our events -----------------------------------------------------------------------------------

@@ -30,7 +30,10 @@ class TextPath:
         if plan.prefill:
             self._tags = None  # the answer's start lies before what comes now
         self._dsml = DsmlRescue(plan.tools) if plan.tools else None
-        self._stops = StopWatch(plan.watch_stops) if plan.watch_stops else None
+        # What the upstream was sent and cuts out itself never shows up in the text; looking for
+        # all of them finds those that it was not sent.
+        watched = plan.watch_stops or (() if plan.reports_stop_string else plan.stop_sequences)
+        self._stops = StopWatch(watched) if watched else None
         self._echoed = ""
 
     @property

@@ -110,6 +110,8 @@ class EventWriter:
 
     def close(self) -> None:
         """Close the open block."""
+        if self.state not in _FITS:
+            raise IllegalMoveError(f"no block is open in {self.state.value}")
         self._move(State.BETWEEN)
         self._events.append(ContentBlockStop(index=self.index))
         self.index += 1
