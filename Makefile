@@ -23,12 +23,16 @@ test: setup  ## run the tests; ARGS="tests/unit -k stream"
 	@exec $(PYTHON) -m pytest $(ARGS)
 
 .PHONY: check
-check: setup  ## formatting, lint, types, layers, docs, then the tests
+check: setup  ## formatting, lint, types, layers, then the tests (docs among them)
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 	@exec $(PYTHON) -m pytest $(ARGS)
+
+.PHONY: bench
+bench: setup  ## measure CPU time beside nginx passing through, as ratios
+	@exec $(PYTHON) -m bench $(ARGS)
 
 .PHONY: docs
 docs: setup  ## write the generated reference pages anew
