@@ -31,7 +31,7 @@ TABLE = [
     ("keys, wrong x-api-key", KEYS, {"x-api-key": "dsm-wrong"}, 401, None),
     ("keys, wrong and right", KEYS, {"authorization": WRONG_BEARER, "x-api-key": KEY}, 200, None),
     ("keys, empty bearer", KEYS, {"authorization": "Bearer "}, 401, None),
-    ("keys, empty bearer and right", KEYS, {"authorization": "Bearer ", "x-api-key": KEY}, 200, None),
+    ("keys, empty and right", KEYS, {"authorization": "Bearer ", "x-api-key": KEY}, 200, None),
     ("keys, no scheme", KEYS, {"authorization": KEY}, 401, None),
     ("keys, basic", KEYS, {"authorization": f"Basic {KEY}"}, 401, None),
     ("keys, beginning of a key", KEYS, {"x-api-key": KEY[:-1]}, 401, None),

@@ -33,11 +33,13 @@ def test_a_stream_has_the_lawful_events_and_its_headers() -> None:
 
 def test_events_go_out_as_they_come() -> None:
     gate = Gate()
-    with served(FakeUpstream([text("one"), Wait(gate), text("two"), FINISH])) as s:
-        with s.client.stream() as stream:
-            first = [stream.next() for _ in range(3)]
-            gate.set()
-            rest = stream.rest()
+    with (
+        served(FakeUpstream([text("one"), Wait(gate), text("two"), FINISH])) as s,
+        s.client.stream() as stream,
+    ):
+        first = [stream.next() for _ in range(3)]
+        gate.set()
+        rest = stream.rest()
     assert first[-1] is not None
     assert first[-1]["delta"] == {"type": "text_delta", "text": "one"}
     assert rest[0]["delta"] == {"type": "text_delta", "text": "two"}
@@ -88,11 +90,13 @@ def test_a_fault_before_the_upstream_accepted_is_a_plain_error() -> None:
 
 def test_a_fault_after_an_early_200_is_one_error_event() -> None:
     gate = Gate()
-    with served(FakeUpstream([Wait(gate), BUSY, OPEN]), server=FAST) as s:
-        with s.client.stream() as stream:
-            first = stream.next()
-            gate.set()
-            rest = [event for event in stream.rest() if event["type"] != "ping"]
+    with (
+        served(FakeUpstream([Wait(gate), BUSY, OPEN]), server=FAST) as s,
+        s.client.stream() as stream,
+    ):
+        first = stream.next()
+        gate.set()
+        rest = [event for event in stream.rest() if event["type"] != "ping"]
     assert first is not None
     assert first["type"] == "message_start"
     assert kinds(rest) == ["error"]
@@ -159,13 +163,15 @@ def test_a_client_that_does_not_read_holds_the_upstream_back() -> None:
 
 def test_a_server_that_stops_tells_a_running_stream() -> None:
     upstream = FakeUpstream([text("half"), SILENCE])
-    with served(upstream, server_options={"timeout_graceful_shutdown": 1}) as s:
-        with s.client.stream() as stream:
-            assert stream.answer.status == 200
-            for _ in range(3):
-                stream.next()
-            s.app.server.should_exit = True
-            rest = stream.rest()
+    with (
+        served(upstream, server_options={"timeout_graceful_shutdown": 1}) as s,
+        s.client.stream() as stream,
+    ):
+        assert stream.answer.status == 200
+        for _ in range(3):
+            stream.next()
+        s.app.server.should_exit = True
+        rest = stream.rest()
     assert kinds(rest) == ["error"]
     assert rest[0]["error"]["type"] == "overloaded_error"
     assert upstream.played[0].closed.is_set()
