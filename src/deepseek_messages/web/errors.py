@@ -89,5 +89,6 @@ def _of_route(exchange: Exchange, error: HTTPException) -> tuple[int, ErrorDetai
 
 
 def _allowed(error: HTTPException) -> list[str]:
-    headers = dict(error.headers or {})
-    return [headers["Allow"]] if "Allow" in headers else []
+    """The methods of a 405, in a stable order."""
+    methods = dict(error.headers or {}).get("Allow")
+    return [", ".join(sorted(methods.split(", ")))] if methods else []

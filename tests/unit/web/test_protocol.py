@@ -1,0 +1,137 @@
+"""Limits of a connection: the head's size and time, a client that does not read."""
+
+import json
+import socket
+
+import pytest
+
+from deepseek_messages.web import protocol
+from tests.support.app import Served, served
+from tests.support.client import STREAM
+from tests.support.fake import FINISH, FakeUpstream, text
+from tests.support.gates import WAIT_SECONDS
+
+
+def connect(s: Served) -> socket.socket:
+    return socket.create_connection((s.app.host, s.app.port), WAIT_SECONDS)
+
+
+def read_all(sock: socket.socket) -> bytes:
+    answer = b""
+    try:
+        while data := sock.recv(65536):
+            answer += data
+    except ConnectionResetError:
+        pass
+    return answer
+
+
+def envelope_of(answer: bytes) -> tuple[int, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    found = json.loads(body)
+    assert f"request-id: {found['request_id']}".encode() in head
+    return int(head.split()[1]), found["error"]["type"]
+
+
+MALFORMED = {
+    "not HTTP": b"hello\r\n\r\n",
+    "no version": b"GET /\r\n\r\n",
+    "blank before the colon": b"GET / HTTP/1.1\r\nhost : localhost\r\n\r\n",
+    "NUL in a value": b"GET / HTTP/1.1\r\nhost: local\x00host\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nhost: localhost\r\n"
+    b"content-length: 1\r\ncontent-length: 2\r\n\r\nab",
+    "length and chunks": b"POST / HTTP/1.1\r\nhost: localhost\r\n"
+    b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bad length": b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 40,
+    "connect": b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_bytes", MALFORMED.values(), ids=MALFORMED)
+def test_malformed_heads_are_400_in_the_envelope(request_bytes: bytes) -> None:
+    with served() as s, connect(s) as sock:
+        sock.sendall(request_bytes)
+        answer = read_all(sock)
+    assert envelope_of(answer) == (400, "invalid_request_error")
+    assert s.upstream.played == []
+
+
+BIG = {
+    "one long field": b"x-long: " + b"a" * protocol.MAX_HEAD_BYTES + b"\r\n",
+    "many fields": b"x: y\r\n" * (protocol.MAX_HEADERS + 1),
+    "endless name": b"x" * (2 * protocol.MAX_HEAD_BYTES),
+}
+
+
+@pytest.mark.parametrize("fields", BIG.values(), ids=BIG)
+def test_large_heads_are_431_in_the_envelope(fields: bytes) -> None:
+    with served() as s, connect(s) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
+        for start in range(0, len(fields), 4096):
+            try:
+                sock.sendall(fields[start : start + 4096])
+            except ConnectionError:
+                break
+        try:
+            sock.sendall(b"\r\n")
+        except ConnectionError:
+            pass
+        answer = read_all(sock)
+    assert not answer or envelope_of(answer) == (431, "invalid_request_error")
+    assert s.app.open_connections == 0
+
+
+def test_a_long_request_line_is_refused() -> None:
+    with served() as s, connect(s) as sock:
+        sock.sendall(b"GET /" + b"a" * protocol.MAX_HEAD_BYTES + b" HTTP/1.1\r\n\r\n")
+        assert envelope_of(read_all(sock))[0] == 431
+
+
+def test_a_body_does_not_count_as_head() -> None:
+    body = b"x" * (3 * protocol.MAX_HEAD_BYTES)
+    head = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+    with served() as s, connect(s) as sock:
+        sock.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert envelope_of(read_all(sock)) == (400, "invalid_request_error")
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nhost: loc"])
+def test_a_slow_head_ends_the_connection(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
+    with served() as s, connect(s) as sock:
+        sock.sendall(begun)
+        assert read_all(sock) == b""
+
+
+def test_a_slow_second_head_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
+    with served() as s, connect(s) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HTT")
+        assert read_all(sock).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_long_answer_is_not_cut_by_the_head_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
+    pieces = [text("x" * 1_000)] * 2_000
+    with served(FakeUpstream([*pieces, FINISH])) as s:
+        assert s.client.post(STREAM).events()[-1]["type"] == "message_stop"
+
+
+def test_a_client_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "WRITE_TIMEOUT", 0.05)
+    pieces = [text("x" * 60_000)] * 2_000
+    with served(FakeUpstream([*pieces, FINISH])) as s:
+        connection = s.client.send("POST", "/v1/messages", STREAM)
+        s.upstream.called.require("the call")
+        s.upstream.played[0].closed.require("closing the upstream")
+        connection.close()
+
+
+def test_two_requests_at_once_are_answered_in_order() -> None:
+    first = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    second = b"GET /api/hello HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    with served() as s, connect(s) as sock:
+        sock.sendall(first + second)
+        answer = read_all(sock)
+    assert answer.index(b'"status":"ok"') < answer.index(b"deepseek-messages")
