@@ -17,7 +17,9 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 def call(*, stream: bool = True, text: str = "Hello", **more: Any) -> UpstreamCall:
     """One small request."""
-    request = ChatRequest(model="deepseek-chat", messages=[UserMessage(content=text)], stream=stream)
+    request = ChatRequest(
+        model="deepseek-chat", messages=[UserMessage(content=text)], stream=stream
+    )
     return UpstreamCall(request=request, **more)
 
 
@@ -29,7 +31,9 @@ def frame(value: Any) -> bytes:
 def delta(finish: str | None = None, usage: Any = None, **fields: Any) -> bytes:
     """One chunk as DeepSeek's API frames it."""
     choice = {"index": 0, "delta": fields, "finish_reason": finish, "logprobs": None}
-    return frame({"id": "c", "object": "chat.completion.chunk", "choices": [choice], "usage": usage})
+    return frame(
+        {"id": "c", "object": "chat.completion.chunk", "choices": [choice], "usage": usage}
+    )
 
 
 def tool_delta(arguments: str, *, first: bool = False, index: int = 0) -> bytes:

@@ -18,20 +18,20 @@ class Origin:
 
     All addresses have the same scheme, host and port, so a key that is only ever sent to them
     never leaves its origin. Raises ``ValueError``, in words for the person who wrote the
-    setting, when the address cannot be one.
+    setting, when the address cannot be one; the text never repeats it, for it may hold a key.
     """
 
     def __init__(self, base_url: str) -> None:
         try:
             url = URL(base_url.strip())
         except ValueError as error:
-            raise ValueError(f"not a web address: {base_url!r}") from error
+            raise ValueError("an upstream's address must be a web address") from error
         if url.scheme not in {"http", "https"} or not url.host:
-            raise ValueError(f"an upstream's address begins with http:// or https://: {base_url!r}")
+            raise ValueError("an upstream's address begins with http:// or https://")
         if url.user is not None or url.password is not None:
             raise ValueError("an upstream's address must not carry a user name or password")
         if url.query_string or url.fragment:
-            raise ValueError(f"an upstream's address has no query and no fragment: {base_url!r}")
+            raise ValueError("an upstream's address has no query and no fragment")
         self.base = url.with_path(_PASTED_ENDING.sub("", url.path.rstrip("/")))
         self.host = url.host
 

@@ -73,5 +73,6 @@ def test_signs_tell_the_server(owners: set[str], server: str, dialect: Dialect |
 
 def test_of_an_unknown_server_nothing_special_is_assumed() -> None:
     assert GENERIC.thinking == "none"
-    assert not (GENERIC.top_k or GENERIC.user_id or GENERIC.json_schema or GENERIC.strict_tools)
     assert GENERIC.prefix == "none"
+    special = (GENERIC.top_k, GENERIC.user_id, GENERIC.json_schema, GENERIC.strict_tools)
+    assert not any(special)

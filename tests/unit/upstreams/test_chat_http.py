@@ -4,10 +4,17 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
+
+from deepseek_messages import __version__
+from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM
+from deepseek_messages.translation.faults import Fault, FaultKind
+from deepseek_messages.upstreams.base import UpstreamCall
+from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
+from deepseek_messages.wire.chat import AssistantMessage, ChatRequest, UserMessage
 from tests.faults.chat_bytes import (
     DONE,
     USAGE,
@@ -34,13 +41,6 @@ from tests.support.servers import (
     raw_upstream,
     sse_head,
 )
-
-from deepseek_messages import __version__
-from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM
-from deepseek_messages.translation.faults import Fault, FaultKind
-from deepseek_messages.upstreams.base import UpstreamCall
-from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
-from deepseek_messages.wire.chat import AssistantMessage, ChatRequest, UserMessage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_leaks")]
 
@@ -285,7 +285,7 @@ async def test_an_expired_connection_is_not_used_again() -> None:
 async def test_cancelling_before_the_first_byte_closes_the_connection(stream: bool) -> None:
     with raw_upstream([ReadRequest(), Stall()]) as server:
         async with connected(server.url) as upstream:
-            opening = asyncio.ensure_future(upstream.open(call(stream=stream)))
+            opening = in_background(upstream.open(call(stream=stream)))
             await _request_came(server)
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -295,14 +295,13 @@ async def test_cancelling_before_the_first_byte_closes_the_connection(stream: bo
 
 async def test_cancelling_while_the_body_is_still_going_up_closes_the_connection() -> None:
     """The peer takes nothing, so our unsent megabytes must not keep the socket open."""
-    async with _deaf_server() as (url, closed):
-        async with connected(url) as upstream:
-            opening = asyncio.ensure_future(upstream.open(call(text="x" * 32_000_000)))
-            await closed.wait_connected()
-            opening.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await opening
-            await closed.wait_closed()
+    async with DeafServer() as (url, closed), connected(url) as upstream:
+        opening = in_background(upstream.open(call(text="x" * 32_000_000)))
+        await closed.wait_connected()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await closed.wait_closed()
 
 
 async def test_cancelling_a_read_closes_the_connection() -> None:
@@ -310,7 +309,7 @@ async def test_cancelling_a_read_closes_the_connection() -> None:
         async with connected(s.url) as upstream:
             stream = await upstream.open(call())
             await stream.read()
-            reading = asyncio.ensure_future(stream.read())
+            reading = in_background(stream.read())
             await asyncio.sleep(0)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -332,7 +331,7 @@ async def test_aclose_ends_a_read_that_waits_in_another_task() -> None:
     with raw_upstream([ReadRequest(), chunked_sse_head(), Stall()]) as server:
         async with connected(server.url) as upstream:
             stream = await upstream.open(call())
-            reading = asyncio.ensure_future(stream.read())
+            reading = in_background(stream.read())
             await asyncio.sleep(0)
             await stream.aclose()
             with pytest.raises(Fault):
@@ -360,19 +359,24 @@ async def test_a_server_that_never_ends_its_body_loses_the_connection_soon(
             await server.connection().peer_closed.opened()
 
 
+def in_background(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A task that the test cancels or awaits itself."""
+    return asyncio.get_running_loop().create_task(work)
+
+
 async def _request_came(server: Any) -> None:
     connection = await asyncio.to_thread(server.connection)
     await connection.request_came.opened()
 
 
-class _deaf_server:
+class DeafServer:
     """Accepts one connection and never reads from it; tells when it was reset."""
 
     def __init__(self) -> None:
         self._connected = asyncio.Event()
         self._closed = asyncio.Event()
 
-    async def __aenter__(self) -> tuple[str, "_deaf_server"]:
+    async def __aenter__(self) -> tuple[str, "DeafServer"]:
         loop = asyncio.get_running_loop()
         deaf = self
 
