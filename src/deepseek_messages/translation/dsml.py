@@ -68,12 +68,12 @@ class DsmlRescue:
         self._seen = 0  # how much of ``_held`` was searched for the end of the call
         self._place = _Place.TEXT
         self._name = ""
-        self._wrapped = False
+        self._after_call = False
 
     def passes(self, text: str) -> bool:
         """Whether ``text`` is certainly plain, so that ``feed`` would return it unchanged."""
         return (
-            not self._held
+            not (self._held or self._after_call)
             and self._place is _Place.TEXT
             and "<" not in text
             and text[-1:] not in "\r\n"
@@ -109,6 +109,9 @@ class DsmlRescue:
 
     def _text(self, pieces: list[str | FoundCall], ended: bool) -> bool:
         """Pass on text up to where mark-up may begin."""
+        if self._after_call:  # the line breaks there belong to the mark-up
+            self._held = self._held.lstrip("\r\n")
+            self._after_call = not self._held
         text, position = self._held, 0
         while begin := _BEGIN.search(text, position):
             bracket = begin.end() - 1
@@ -117,7 +120,6 @@ class DsmlRescue:
                 self._say(pieces, text[: begin.start()])
                 self._held = text[opened:]
                 self._place = _Place.INVOKE if self._name else _Place.BLOCK
-                self._wrapped = not self._name
                 self._seen = 0
                 return True
             if not ended and self._may_open(text, bracket):
@@ -155,7 +157,7 @@ class DsmlRescue:
     def _block(self, pieces: list[str | FoundCall], ended: bool) -> bool:
         """Between the calls of a wrapper."""
         if close := _CLOSE_WRAPPER.match(self._held):
-            self._held, self._place = self._held[close.end() :].lstrip("\r\n"), _Place.TEXT
+            self._held, self._place = self._held[close.end() :], _Place.TEXT
             return True
         inner = self._held.lstrip()
         if (invoke := _OPEN_INVOKE.match(inner)) and invoke[1].strip() in self._tools:
@@ -164,12 +166,9 @@ class DsmlRescue:
             return True
         if not ended and len(self._held) <= 2 * _MAX_TAG and _PREFIX_CLOSE.match(self._held):
             return False
+        if ended and _PREFIX_CLOSE.match(inner):
+            inner = ""  # the beginning of a closing tag that the end of the text cut off
         self._held, self._place = inner, _Place.TEXT  # the wrapper's end is missing
-        return bool(inner) and not (ended and _PREFIX_CLOSE.match(inner) and self._drop())
-
-    def _drop(self) -> bool:
-        """Drop the beginning of a closing tag that the end of the text cut off."""
-        self._held = ""
         return True
 
     def _invoke(self, pieces: list[str | FoundCall], ended: bool) -> bool:
@@ -179,6 +178,7 @@ class DsmlRescue:
             pieces.append(_call(self._name, self._held[: close.start()], ended=True))
             self._held = self._held[close.end() :]
             self._place = _Place.BLOCK
+            self._after_call = True
             return True
         self._seen = len(self._held)
         if self._seen > MAX_HELD:

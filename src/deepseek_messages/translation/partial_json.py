@@ -97,8 +97,9 @@ def _last_complete(text: str) -> tuple[int, str]:
             key_next = match["open"] == "{"
             end = position
         elif kind == "close":
-            if not stack or stack.pop() != match["close"]:
+            if not stack or stack[-1] != match["close"]:
                 break
+            stack.pop()
             key_next = False
             end = position
         elif kind == "comma":

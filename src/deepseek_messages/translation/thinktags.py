@@ -8,6 +8,7 @@ from enum import Enum
 
 _OPEN = "<think>"
 _CLOSE = "</think>"
+_MAX_BLANKS = 64  # before the opening tag
 
 
 class _Place(Enum):
@@ -59,11 +60,13 @@ class ThinkTags:
 
     def _start(self, text: str) -> str:
         visible = text.lstrip()
-        if visible.startswith(_OPEN):
+        if len(text) - len(visible) > _MAX_BLANKS:
+            self._place = _Place.TEXT
+        elif visible.startswith(_OPEN):
             self._place = _Place.REASONING
             self._fresh = True
             return visible[len(_OPEN) :]
-        if len(text) <= 64 and _OPEN.startswith(visible):
+        elif _OPEN.startswith(visible):
             self._held = text
         else:
             self._place = _Place.TEXT

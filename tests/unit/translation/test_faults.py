@@ -1,0 +1,344 @@
+"""Each failure of an upstream, as the client is told it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deepseek_messages.translation import faults
+from deepseek_messages.translation.faults import Fault, FaultKind, from_status, reported
+
+OPENAI = {"error": {"message": "Said so", "type": "t", "param": None, "code": "c"}}
+
+
+def refused(status: int, body: Any = OPENAI, **options: Any) -> Fault:
+    headers = options.pop("headers", {})
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return from_status(status, headers, raw, **options)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "status", "error_type", "transient"),
+    [
+        (400, 400, "invalid_request_error", False),
+        (401, 401, "authentication_error", False),
+        (402, 402, "billing_error", False),
+        (403, 403, "permission_error", False),
+        (404, 404, "not_found_error", False),
+        (405, 502, "api_error", True),
+        (408, 408, "timeout_error", True),
+        (409, 409, "conflict_error", True),
+        (413, 413, "request_too_large", False),
+        (415, 502, "api_error", True),
+        (418, 400, "invalid_request_error", False),
+        (422, 400, "invalid_request_error", False),
+        (429, 429, "rate_limit_error", True),
+        (500, 500, "api_error", True),
+        (502, 502, "api_error", True),
+        (503, 529, "overloaded_error", True),
+        (504, 504, "timeout_error", True),
+        (520, 502, "api_error", True),
+        (529, 529, "overloaded_error", True),
+    ],
+)
+def test_er_07_status(upstream: int, status: int, error_type: str, transient: bool) -> None:
+    fault = refused(upstream)
+    assert (fault.status, fault.error_type, fault.transient) == (status, error_type, transient)
+    assert (fault.kind, fault.upstream_status) == (FaultKind.REFUSED, upstream)
+    assert fault.message == "Said so"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (OPENAI, "Said so"),
+        ({"error": "Said so"}, "Said so"),
+        (
+            {"object": "error", "message": "Said so", "type": "BadRequestError", "code": 400},
+            "Said so",
+        ),
+        ({"detail": "Said so"}, "Said so"),
+        ({"detail": [{"loc": ["body", "messages", 0], "msg": "Said so"}]}, "messages.0: Said so"),
+        ({"error": {"message": {"message": "Said so"}}}, "Said so"),
+        ({"type": "error", "error": {"type": "x", "message": "Said so"}}, "Said so"),
+        ({"error": {"message": 'Wrapped - {"error": {"message": "Said so"}}'}}, "Said so"),
+        ("Said so", "Said so"),
+        (b"Authentication Fails (governor)", "Authentication Fails (governor)"),
+        (b"Said\r\n\tso \x00", "Said so"),
+        (b"Said \xff", "Said \ufffd"),
+        (b"", "the upstream answered with HTTP 400 and no explanation"),
+        (b"{}", "the upstream answered with HTTP 400 and no explanation"),
+        (b"[1]", "the upstream answered with HTTP 400 and no explanation"),
+        (b'{"error":{"message":', "the upstream answered with HTTP 400 and no explanation"),
+        (b"<html><h1>Bad</h1></html>", "the upstream answered with HTTP 400 and no explanation"),
+        (b" <!DOCTYPE html>\n<p>", "the upstream answered with HTTP 400 and no explanation"),
+        (
+            {"error": {"message": "<html><body>Bad</body></html>"}},
+            "the upstream answered with HTTP 400 and no explanation",
+        ),
+        (b"[" * 100_000, "the upstream answered with HTTP 400 and no explanation"),
+    ],
+)
+def test_message(body: Any, message: str) -> None:
+    assert refused(400, body).message == message
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(refused(400, b"x" * 60_000).message) == 2000
+
+
+def test_the_callers_key_was_refused() -> None:
+    fault = refused(401)
+    assert (fault.status, fault.should_retry) == (401, False)
+
+
+def test_our_own_key_was_refused() -> None:
+    fault = refused(401, own_credential=True)
+    assert (fault.status, fault.error_type, fault.should_retry) == (502, "api_error", False)
+    assert not fault.transient
+
+
+def test_404_without_explanation_is_a_wrong_address() -> None:
+    assert refused(404, b"").status == 502
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        (
+            {
+                "retry-after": "Sun, 22 Nov 2026 10:00:30 GMT",
+                "date": "Sun, 22 Nov 2026 10:00:00 GMT",
+            },
+            30.0,
+        ),
+        ({"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "1e9"}, None),
+        ({}, None),
+    ],
+)
+def test_er_08_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert refused(429, headers=headers).retry_after == seconds
+
+
+TOO_LONG = "prompt is too long: 140000 tokens > 131072 maximum"
+TOGETHER = (
+    "input length and `max_tokens` exceed context limit: 120000 + 32000 > 131072, "
+    "decrease input length or `max_tokens` and try again"
+)
+OUTPUT = (
+    "max_tokens: 32000 > 8192, which is the maximum allowed number of output tokens for this model"
+)
+
+OVERFLOWS = {
+    "DeepSeek, both": (
+        (
+            "This model's maximum context length is 131072 tokens. However, you requested "
+            "152000 tokens (120000 in the messages, 32000 in the completion). Please reduce "
+            "the length of the messages or completion."
+        ),
+        TOGETHER,
+    ),
+    "DeepSeek, the prompt alone": (
+        (
+            "This model's maximum context length is 131072 tokens. However, you requested "
+            "172000 tokens (140000 in the messages, 32000 in the completion). Please reduce "
+            "the length of the messages or completion."
+        ),
+        TOO_LONG,
+    ),
+    "OpenAI, with functions": (
+        (
+            "This model's maximum context length is 131072 tokens. However, you requested "
+            "152000 tokens (120000 in the messages, 500 in the functions, and 32000 in the "
+            "completion)."
+        ),
+        TOGETHER,
+    ),
+    "OpenAI, older": (
+        (
+            "This model's maximum context length is 131072 tokens, however you requested "
+            "152000 tokens (120000 in your prompt; 32000 for the completion)."
+        ),
+        TOGETHER,
+    ),
+    "OpenAI, messages": (
+        (
+            "This model's maximum context length is 131072 tokens. However, your messages "
+            "resulted in 140000 tokens."
+        ),
+        TOO_LONG,
+    ),
+    "vLLM, max_tokens too large": (
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's "
+            "maximum context length is 131072 tokens and your request has 120000 input tokens"
+            " (32000 > 131072 - 120000)."
+        ),
+        TOGETHER,
+    ),
+    "vLLM, input tokens": (
+        (
+            "This model's maximum context length is 131072 tokens. However, your request has "
+            "140000 input tokens. Please reduce the length of the input messages."
+        ),
+        TOO_LONG,
+    ),
+    "vLLM, passed and requested": (
+        (
+            "You passed 120000 input tokens and requested 32000 output tokens. However, the "
+            "model's context length is only 131072 tokens, resulting in a maximum input "
+            "length of 99072 tokens. Please reduce the length of the input prompt. "
+            "(parameter=input_tokens, value=120000)"
+        ),
+        TOGETHER,
+    ),
+    "vLLM, decoder prompt": (
+        (
+            "The decoder prompt (length 140000) is longer than the maximum model length of "
+            "131072. Make sure that `max_model_len` is no smaller than the number of text "
+            "tokens."
+        ),
+        TOO_LONG,
+    ),
+    "vLLM, total length": (
+        "The prompt (total length 140000) is too long to fit into the model (context length 131072).",
+        TOO_LONG,
+    ),
+    "SGLang, both": (
+        (
+            "Requested token count exceeds the model's maximum context length of 131072 "
+            "tokens. You requested a total of 152000 tokens: 120000 tokens from the input "
+            "messages and 32000 tokens for the completion. Please reduce the number of "
+            "tokens."
+        ),
+        TOGETHER,
+    ),
+    "SGLang, input": (
+        "The input (140000 tokens) is longer than the model's context length (131072 tokens).",
+        TOO_LONG,
+    ),
+    "SGLang, input length": (
+        (
+            "Input length (140000 tokens) exceeds the maximum allowed length (131072 tokens)."
+            " Use a shorter input or enable --allow-auto-truncate."
+        ),
+        TOO_LONG,
+    ),
+    "llama.cpp": (
+        "request (140000 tokens) exceeds the available context size (131072 tokens), try increasing it",
+        TOO_LONG,
+    ),
+    "llama-cpp-python": ("Requested tokens (140000) exceed context window of 131072", TOO_LONG),
+    "Anthropic's own": (TOO_LONG, TOO_LONG),
+    "without figures": (
+        "input length exceeds the context length",
+        "prompt is too long: input length exceeds the context length",
+    ),
+    "DeepSeek, max_tokens": (
+        "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]",
+        OUTPUT,
+    ),
+    "OpenAI, max_tokens": (
+        (
+            "max_tokens is too large: 32000. This model supports at most 8192 completion "
+            "tokens, whereas you provided 32000."
+        ),
+        OUTPUT,
+    ),
+}
+
+
+@pytest.mark.parametrize("status", [400, 413, 500])
+@pytest.mark.parametrize(("said", "told"), OVERFLOWS.values(), ids=OVERFLOWS)
+def test_er_01_er_03_overflow_in_anthropics_words(status: int, said: str, told: str) -> None:
+    fault = refused(status, {"error": {"message": said}}, max_tokens=32000)
+    assert (fault.status, fault.error_type, fault.message) == (400, "invalid_request_error", told)
+    assert not fault.transient
+
+
+@pytest.mark.parametrize(("said", "told"), OVERFLOWS.values(), ids=OVERFLOWS)
+def test_overflow_inside_a_stream(said: str, told: str) -> None:
+    fault = reported(json.dumps({"message": said, "code": 400}))
+    if "range of max_tokens" not in said:  # there the request's figure is not known
+        assert fault.message == told
+    assert fault.status == 400
+
+
+def test_overflow_with_the_figures_beside_the_message() -> None:
+    error = {
+        "code": 400,
+        "message": "the request exceeds the available context size",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": 140000,
+        "n_ctx": 131072,
+    }
+    assert refused(400, {"error": error}).message == TOO_LONG
+
+
+def test_overflow_told_by_its_code_alone() -> None:
+    error = {"message": "No.", "code": "context_length_exceeded"}
+    assert refused(400, {"error": error}).message == "prompt is too long: No."
+
+
+def test_deepseeks_range_without_the_requests_figure_stays() -> None:
+    said = "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
+    assert refused(400, {"error": {"message": said}}).message == said
+
+
+def test_another_400_keeps_its_words() -> None:
+    said = "messages[0].content: the maximum is unlike any context you know"
+    assert refused(400, {"error": {"message": said}}).message == said
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "error_type"),
+    [
+        ({"message": "x", "code": 429}, 429, "rate_limit_error"),
+        ({"message": "x", "code": "503"}, 529, "overloaded_error"),
+        ({"message": "x", "code": 401}, 502, "api_error"),
+        ({"message": "x", "code": 1.5}, 502, "api_error"),
+        ({"message": "x", "code": None, "type": ["y"]}, 502, "api_error"),
+        ({"message": "x", "code": {"a": 1}}, 502, "api_error"),
+        ({"message": "x", "type": "overloaded_error"}, 529, "overloaded_error"),
+        ({"message": "x", "type": "rate_limit_exceeded"}, 429, "rate_limit_error"),
+        ({"message": "x", "type": "BadRequestError"}, 400, "invalid_request_error"),
+        ({"message": "x", "code": "no_capacity"}, 529, "overloaded_error"),
+        ({"message": "x", "type": "timeout"}, 504, "timeout_error"),
+        ("x", 502, "api_error"),
+    ],
+)
+def test_er_04_er_05_reported(error: Any, status: int, error_type: str) -> None:
+    fault = reported(json.dumps(error))
+    assert (fault.status, fault.error_type, fault.message) == (status, error_type, "x")
+    assert fault.kind is FaultKind.REPORTED
+
+
+@pytest.mark.parametrize("error", ["5", "true", "[]", "[1]", '{"code": 5}', "junk{"])
+def test_a_report_without_words_says_so(error: str) -> None:
+    assert reported(error).message in {
+        "the upstream reported an error in its answer",
+        error,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "status", "error_type"),
+    [
+        (faults.garbage("x"), FaultKind.GARBAGE, 502, "api_error"),
+        (faults.cut("x"), FaultKind.CUT, 502, "api_error"),
+        (faults.connect("x"), FaultKind.CONNECT, 502, "api_error"),
+        (faults.timeout("x"), FaultKind.TIMEOUT, 504, "timeout_error"),
+        (faults.busy("x", retry_after=2), FaultKind.BUSY, 529, "overloaded_error"),
+    ],
+)
+def test_other_failures(fault: Fault, kind: FaultKind, status: int, error_type: str) -> None:
+    assert (fault.kind, fault.status, fault.error_type) == (kind, status, error_type)
+    assert fault.transient
+    assert fault.detail().message == "x"

@@ -1,0 +1,52 @@
+import pytest
+
+from deepseek_messages.translation.stops import StopWatch
+
+CASES = [
+    # sequences, text, what is shown, what matched
+    (["END"], "abcENDdef", "abc", "END"),
+    (["END"], "abcEN", "abcEN", None),
+    (["END"], "ENEND", "EN", "END"),
+    (["END"], "END", "", "END"),
+    (["END"], "", "", None),
+    (["\n\n"], "a\nb\n\nc", "a\nb", "\n\n"),
+    (["aab"], "aaab", "a", "aab"),
+    (["b", "abc"], "xabc", "x", "abc"),
+    (["abc", "b"], "xabc", "x", "abc"),
+    (["abc", "b"], "xabd", "xa", "b"),
+    (["abc", "ab"], "xabc", "x", "abc"),
+    (["abc", "ab"], "xabd", "x", "ab"),
+    (["abc", "ab"], "xab", "x", "ab"),
+    (["ab", "abc"], "xabc", "x", "ab"),
+    (["", "END"], "aEND", "a", "END"),
+    ([""], "a", "a", None),
+    (["。"], "你好。吗", "你好", "。"),
+    ([".*"], "ab.*", "ab", ".*"),
+    (["abcd", "bc"], "abce", "a", "bc"),
+]
+
+
+@pytest.mark.parametrize(("sequences", "text", "shown", "matched"), CASES)
+def test_match(sequences: list[str], text: str, shown: str, matched: str | None) -> None:
+    for n in range(len(text) + 1):
+        assert watch(sequences, [text[:n], text[n:]]) == (shown, matched)
+    assert watch(sequences, list(text)) == (shown, matched)
+
+
+def watch(sequences: list[str], pieces: list[str]) -> tuple[str, str | None]:
+    stops = StopWatch(sequences)
+    shown = "".join(map(stops.feed, pieces)) + stops.flush()
+    return shown, stops.matched
+
+
+def test_certain_text_is_not_held_back() -> None:
+    stops = StopWatch(["END"])
+    assert stops.feed("abcE") == "abc"
+    assert stops.feed("x") == "Ex"
+    assert stops.feed("abc") == "abc"
+
+
+def test_nothing_comes_after_a_match() -> None:
+    stops = StopWatch(["END"])
+    stops.feed("END")
+    assert stops.feed("more") == stops.flush() == ""
