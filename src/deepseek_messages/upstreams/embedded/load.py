@@ -32,7 +32,7 @@ class ModelSource(Protocol):
 
 
 class Wishes(Struct, frozen=True, kw_only=True):
-    """``context`` in tokens per request (0: the model's own), ``threads`` (0: see ``default_threads``)."""
+    """``context`` in tokens per request (0: the model's own), ``threads`` (0: some)."""
 
     context: int
     slots: int
