@@ -55,13 +55,15 @@ class _TellingServer(uvicorn.Server):
 
 
 @contextmanager
-def serve_app(app: Any, **options: Any) -> Iterator[RunningApp]:
-    """Serve ``app`` on 127.0.0.1 at a free port until the block ends.
+def serve_app(
+    app: Any, listener: socket.socket | None = None, **options: Any
+) -> Iterator[RunningApp]:
+    """Serve ``app`` on 127.0.0.1 at a free port until the block ends, or on ``listener``.
 
     ``options`` go to ``uvicorn.Config``. The application's lifespan runs, if it has one. On the
     way out open connections are cut after one second, and the thread must have ended.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listener or socket.create_server(("127.0.0.1", 0))
     host, port = listener.getsockname()
     options = {
         "log_config": None,

@@ -1,16 +1,20 @@
 """Drives the real Claude Code binary headlessly: empty environment, own HOME, loopback only."""
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support import toolchain
+Start = Callable[..., "subprocess.Popen[Any]"]
 
 TURN_SECONDS = 120
+
+STREAM_JSON = ("--output-format", "stream-json", "--verbose")
 
 
 @dataclass
@@ -44,7 +48,9 @@ class Turn:
 
 @dataclass
 class ClaudeCode:
-    """One user's Claude Code: a binary, a home and a project folder that outlive a turn."""
+    """One user's Claude Code: a binary, a home and a project folder that outlive a turn.
+    ``start`` starts a program as ``subprocess.Popen`` does, wherever the tests want it to run.
+    """
 
     binary: pathlib.Path
     folder: pathlib.Path
@@ -52,6 +58,8 @@ class ClaudeCode:
     key: str = "test"
     model: str = "deepseek-chat"
     environment: dict[str, str] = field(default_factory=dict)
+    output: tuple[str, ...] = STREAM_JSON
+    start: Start = subprocess.Popen
 
     def __post_init__(self) -> None:
         for name in ("home", "tmp", "work"):
@@ -86,38 +94,50 @@ class ClaudeCode:
     def command(self, prompt: str, *options: str, permissive: bool = True) -> list[str]:
         """The command line of one headless turn."""
         permission = ["--dangerously-skip-permissions"] if permissive else []
-        output = ["--output-format", "stream-json", "--verbose"]
         isolation = ["--strict-mcp-config", "--setting-sources", ""]
-        return [str(self.binary), "-p", prompt, *output, *permission, *isolation, *options]
+        return [str(self.binary), "-p", prompt, *self.output, *permission, *isolation, *options]
+
+    def begin(self, prompt: str, *options: str, permissive: bool = True) -> "Running":
+        """Start one turn and leave it running; whoever began it ends it."""
+        return Running(
+            self.start(
+                self.command(prompt, *options, permissive=permissive),
+                cwd=self.work,
+                env=self.variables(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
 
     def turn(self, prompt: str, *options: str, permissive: bool = True) -> Turn:
         """Run one turn to its end. Raises ``TimeoutExpired`` after two minutes."""
-        done = subprocess.run(
-            self.command(prompt, *options, permissive=permissive),
-            check=False,
-            cwd=self.work,
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TURN_SECONDS,
-        )
-        return Turn(done.returncode, parse_lines(done.stdout), done.stderr)
+        return self.begin(prompt, *options, permissive=permissive).turn()
+
+
+class Running:
+    """A turn that is going on, in a process group of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def turn(self, seconds: float = TURN_SECONDS) -> Turn:
+        """Wait for its end. Raises ``TimeoutExpired``; nothing of it is left running."""
+        try:
+            stdout, stderr = self.process.communicate(timeout=seconds)
+        finally:
+            self.end()
+        return Turn(self.process.returncode, parse_lines(stdout), stderr)
+
+    def end(self) -> None:
+        """Stop whatever of it still runs."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def parse_lines(output: str) -> list[dict[str, Any]]:
     """The JSON lines of ``--output-format stream-json``."""
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-
-
-def claude_code(
-    version: str,
-    folder: pathlib.Path,
-    base_url: str,
-    environment: Mapping[str, str] | None = None,
-) -> ClaudeCode:
-    """A fresh user of that version of the CLI."""
-    assert os.path.isabs(folder)
-    return ClaudeCode(
-        toolchain.claude_code(version), folder, base_url, environment=dict(environment or {})
-    )
