@@ -105,7 +105,7 @@ def _mark_unknown_blocks(body: bytes) -> bytes:
     for message in messages:
         if not _is_list(message.get("content")):
             continue
-        assistant = message.get("role") == b'"assistant"'
+        assistant = bytes(message.get("role", b"")) == b'"assistant"'
         blocks = _items.decode(message["content"])
         message["content"] = _list([_marked(block, assistant) for block in blocks])
     request["messages"] = Raw(msgspec.json.encode(messages))
@@ -167,7 +167,7 @@ def _check_top(request: MessagesRequest, counting: bool) -> None:
         raise Refusal("Field required", path="max_tokens")
     if request.max_tokens is not None and request.max_tokens < 0:
         raise Refusal("Input should be greater than or equal to 0", path="max_tokens")
-    if request.compaction is not UNSET and request.compaction != Raw(b"null"):
+    if request.compaction is not UNSET and bytes(request.compaction) != b"null":
         raise Refusal("compaction requests are not supported", path="compaction")
     _check_ranges(request)
     _check_tools(request)
@@ -251,6 +251,8 @@ def _syntax_message(body: bytes, error: str) -> str:
     offset = len(body)
     if at := re.search(r" \(byte (\d+)\)", reason):
         reason, offset = reason[: at.start()], int(at[1])
+        if reason == "trailing characters":
+            offset -= 1  # told from behind the first of them
     elif _is_python_json(body):
         return "The request body is not valid JSON: it holds an unpaired UTF-16 surrogate"
     else:

@@ -1,0 +1,59 @@
+"""Signatures: they restore reasoning, are stable, bounded, and cannot be forged."""
+
+import base64
+import random
+
+import pytest
+
+from deepseek_messages.translation.limits import MAX_SIGNATURE_CHARS
+from deepseek_messages.translation.seal import MARK, Seal
+
+SEAL = Seal(b"one key")
+
+
+@pytest.mark.parametrize("text", ["", "a", "因为 \n 🧠" * 500, "x" * 1_000_000])
+def test_reasoning_comes_back(text: str) -> None:
+    assert SEAL.open(SEAL.seal(text)) == text
+
+
+def test_another_process_with_the_same_key_opens_it() -> None:
+    assert Seal(b"one key").open(SEAL.seal("why")) == "why"
+
+
+def test_equal_reasoning_gives_equal_signatures() -> None:
+    assert SEAL.seal("why") == SEAL.seal("why")
+
+
+def test_signature_does_not_show_the_reasoning() -> None:
+    assert b"secret" not in base64.urlsafe_b64decode(SEAL.seal("secret")[len(MARK) :] + "==")
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["", "sig", "EqQBCkYIBxgCKkD", MARK, MARK + "a", MARK + "!!!!", MARK + "é", MARK + "AAAA" * 9],
+)
+def test_foreign_or_damaged_signature_counts_for_nothing(signature: str) -> None:
+    assert SEAL.open(signature) is None
+
+
+def test_signature_of_another_key_counts_for_nothing() -> None:
+    assert Seal(b"other key").open(SEAL.seal("why")) is None
+
+
+def test_every_changed_character_is_noticed() -> None:
+    signature = SEAL.seal("why not")
+    for place in range(len(MARK), len(signature)):
+        swapped = "A" if signature[place] != "A" else "B"
+        forged = signature[:place] + swapped + signature[place + 1 :]
+        assert SEAL.open(forged) in {None, "why not"}  # last character: unused bits only
+    assert SEAL.open(signature[:-4]) is None
+
+
+def test_signature_is_bounded_and_then_only_the_mark() -> None:
+    text = random.Random(1).randbytes(MAX_SIGNATURE_CHARS).hex()
+
+    assert SEAL.seal(text) == MARK
+
+
+def test_overlong_signature_is_not_read() -> None:
+    assert SEAL.open(MARK + "A" * MAX_SIGNATURE_CHARS) is None
