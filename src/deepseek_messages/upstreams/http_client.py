@@ -130,7 +130,14 @@ class HttpClient:
                 connected = attempt.connected
                 raise http_faults.from_send_error(error, origin, connected=connected) from error
             raise
-        reply = HttpReply(response, attempt, origin, limits, first_by, self._open.discard)
+        reply = HttpReply(
+            response,
+            attempt,
+            origin=origin,
+            limits=limits,
+            first_by=first_by,
+            on_close=self._open.discard,
+        )
         self._open.add(reply)
         return reply
 
@@ -175,6 +182,7 @@ class HttpReply:
         self,
         response: aiohttp.ClientResponse,
         attempt: "_Attempt",
+        *,
         origin: str,
         limits: Deadlines,
         first_by: float,
