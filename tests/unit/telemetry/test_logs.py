@@ -1,0 +1,92 @@
+"""One line per request; JSON that machines read; levels."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from deepseek_messages.telemetry import logs
+from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def configured(level: str = "info", style: logs.LogFormat = "json") -> io.StringIO:
+    out = io.StringIO()
+    logs.configure(level, style, out)
+    return out
+
+
+def record(outcome: Outcome = Outcome.SERVED) -> RequestRecord:
+    made = RequestRecord("req_1", method="POST", path="/v1/messages", status=200, outcome=outcome)
+    made.model = "deepseek-flash"
+    made.tokens = Tokens(input=1, cache_read=2, cache_creation=3, output=4)
+    made.notes = ("ignored=top_k",)
+    made.mark_first_event()
+    made.mark_ended()
+    return made
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_request_is_one_line_of_json() -> None:
+    out = configured()
+    logs.log_request(record())
+    (line,) = out.getvalue().splitlines()
+    told = json.loads(line)
+    assert told["event"] == "request"
+    assert told["level"] == "info"
+    assert told["request_id"] == "req_1"
+    assert told["outcome"] == "served"
+    assert told["tokens"] == {"in": 1, "cache_read": 2, "cache_creation": 3, "out": 4}
+    assert told["notes"] == ["ignored=top_k"]
+    assert told["ms"] >= told["first_event_ms"] >= 0
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("outcome", [Outcome.FAULT, Outcome.BUG])
+def test_what_needs_a_look_is_a_warning(outcome: Outcome) -> None:
+    out = configured("warning")
+    logs.log_request(record())
+    logs.log_request(record(outcome))
+    assert [json.loads(line)["outcome"] for line in out.getvalue().splitlines()] == [outcome.value]
+
+
+@pytest.mark.usefixtures("restored")
+def test_the_console_is_for_people() -> None:
+    out = configured(style="console")
+    logs.log_request(record())
+    assert "request_id=req_1" in out.getvalue()
+    assert "\x1b" not in out.getvalue()
+
+
+@pytest.mark.usefixtures("restored")
+def test_libraries_are_heard_from_warnings_on() -> None:
+    out = configured("debug")
+    logging.getLogger("library").info("not this")
+    logging.getLogger("library").warning("but %s", "this")
+    (line,) = out.getvalue().splitlines()
+    assert json.loads(line)["event"] == "but this"
+    assert json.loads(line)["logger"] == "library"
+
+
+@pytest.mark.usefixtures("restored")
+def test_values_that_are_no_json_are_told_as_text() -> None:
+    out = configured()
+    logs.log().info("odd", value=Outcome, other={1, 2})
+    assert json.loads(out.getvalue())["event"] == "odd"
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(KeyError):
+        logs.configure("loud")
