@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from deepseek_messages.settings import Settings
 from deepseek_messages.translation.catalogue import FLASH, describe
+from deepseek_messages.translation.dialects import DEEPSEEK, by_host
 
 PREFIX = "/anthropic"
 
@@ -74,8 +75,8 @@ def window_of(settings: Settings) -> int | None:
         case "chat" if settings.upstream.model:
             return describe(settings.upstream.model).context_window
         case "chat":
-            hosted = (urlsplit(settings.upstream.url).hostname or "").endswith("deepseek.com")
-            return FLASH.context_window if hosted else None
+            host = urlsplit(settings.upstream.url).hostname or ""
+            return FLASH.context_window if by_host(host) is DEEPSEEK else None
 
 
 def served_window(url: str, token: str, model: str, *, timeout: float = 2.0) -> int | None:

@@ -17,7 +17,7 @@ from deepseek_messages.cli.client import (
     window_of,
 )
 from deepseek_messages.cli.options import with_settings
-from deepseek_messages.settings import Settings
+from deepseek_messages.settings import Settings, split_url
 from deepseek_messages.settings.sources import KEY_ENV
 
 Value = str | Token
@@ -117,6 +117,8 @@ deepseek-messages env --shell json               Claude Code's settings.json
 )
 def env(settings: Settings, shell: str, url: str | None, key: str | None) -> None:
     """Print the environment variables for clients of the server."""
+    if url is not None and split_url(url) is None:
+        raise click.BadParameter(f"{url!r} is no http:// or https:// URL", param_hint="--url")
     token = token_for(settings, key)
     address = base_url(settings, url)
     secret = os.environ.get(token.value, "") if token.kind == "variable" else token.value

@@ -19,6 +19,7 @@ from deepseek_messages.settings.schema import (
     UpstreamKind,
     UpstreamSettings,
     is_loopback,
+    split_url,
 )
 from deepseek_messages.settings.secret import Secret
 from deepseek_messages.settings.sources import SettingsError, find_config, load_settings
@@ -43,4 +44,5 @@ __all__ = [
     "find_config",
     "is_loopback",
     "load_settings",
+    "split_url",
 ]

@@ -2,9 +2,8 @@
 
 import difflib
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
-from deepseek_messages.settings.schema import Settings
+from deepseek_messages.settings.schema import Settings, split_url
 from deepseek_messages.translation.dialects import DIALECTS
 
 _KEYS_ADVICE = (
@@ -16,11 +15,11 @@ def _base_url(settings: Settings) -> str | None:
     url = settings.upstream.base_url
     if url is None:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"upstream.base_url: {url!r} is no http:// or https:// URL"
-    if parts.username or parts.password:
-        return "upstream.base_url: holds a password; put the key into upstream.api_key"
+    parts = split_url(url)
+    if parts is None:
+        return "upstream.base_url: it is no http:// or https:// URL with a host"
+    if parts.username or parts.password or parts.query:
+        return "upstream.base_url: it holds a password or a query; keys go into upstream.api_key"
     return None
 
 

@@ -7,7 +7,7 @@ Sizes are in bytes, times in seconds, contexts in tokens. The numbers' precedent
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 from msgspec import Meta, Struct, field
@@ -38,6 +38,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of an http or https URL with a host; ``None`` for anything else."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a bracket that is left open, a port that is no number
+        return None
+    return parts if valid else None
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
@@ -244,4 +254,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def upstream_is_local(self) -> bool:
         """Whether the chat server runs on this machine."""
-        return is_loopback(urlsplit(self.upstream.url).hostname or "")
+        parts = split_url(self.upstream.url)
+        return parts is not None and is_loopback(parts.hostname or "")

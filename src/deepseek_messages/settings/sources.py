@@ -6,15 +6,15 @@ import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
 
 from deepseek_messages.settings.known import ENV_PREFIX, KNOWN, SECTIONS
 from deepseek_messages.settings.rules import check_settings
-from deepseek_messages.settings.schema import APP_NAME, DEEPSEEK_URL, Settings
+from deepseek_messages.settings.schema import APP_NAME, DEEPSEEK_URL, Settings, split_url
 from deepseek_messages.settings.secret import Secret
+from deepseek_messages.translation.dialects import DEEPSEEK, by_host
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"
 UPSTREAM_ENV = ENV_PREFIX + "UPSTREAM"
@@ -150,14 +150,13 @@ def _deepseek_key(values: _Values, env: Mapping[str, str]) -> _Values:
 
 
 def _is_key_for(url: str, deepseek_base_url: str | None) -> bool:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" and (host == "deepseek.com" or host.endswith(".deepseek.com")):
-        return True
-    if not deepseek_base_url:
+    parts = split_url(url)
+    if parts is None:
         return False
-    own = urlsplit(deepseek_base_url)
-    return (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
+    if parts.scheme == "https" and by_host(parts.hostname or "") is DEEPSEEK:
+        return True
+    own = split_url(deepseek_base_url or "")
+    return own is not None and (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
 
 
 def _with_model(settings: Settings, model: object) -> Settings:

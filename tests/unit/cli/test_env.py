@@ -129,6 +129,13 @@ def test_address_of_another_server(url: str, base: str, monkeypatch: pytest.Monk
     assert "export CLAUDE_CODE_MAX_CONTEXT_TOKENS=4096\n" in result.stdout
 
 
+@pytest.mark.parametrize("url", ["gateway.test", "http://h:port", "file:///etc/passwd"])
+def test_address_that_is_none_is_wrong_usage(url: str) -> None:
+    result = run("--upstream", "double", "--url", url)
+    assert result.exit_code == 2
+    assert "is no http:// or https:// URL" in result.stderr
+
+
 def test_settings_mistake_ends_with_one_line() -> None:
     result = run("--upstream", "nonsense")
     assert result.exit_code == 1

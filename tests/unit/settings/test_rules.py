@@ -51,11 +51,15 @@ def test_auth_mode(env: dict[str, str], flags: dict[str, object], mode: str) -> 
             {"server.host": "0.0.0.0", "upstream": "http://localhost:1/v1"},
             "http://localhost:1/v1 may answer without a key",
         ),
-        ({}, {"upstream": "ftp://x"}, "upstream.base_url: 'ftp://x' is no http:// or https:// URL"),
-        ({}, {"upstream": "http://"}, "is no http:// or https:// URL"),
+        ({}, {"upstream": "ftp://x"}, "upstream.base_url: it is no http:// or https:// URL"),
+        (CHAT, {"upstream": "http://[::1"}, "it is no http:// or https:// URL"),
+        (CHAT, {"upstream": "http://h:port"}, "it is no http:// or https:// URL"),
+        ({}, {"upstream": "http://"}, "it is no http:// or https:// URL"),
         ({}, {"upstream.dialect": "vlm"}, "upstream.dialect: 'vlm' is none of auto, "),
         ({}, {"upstream.dialect": "vlm"}, "did you mean vllm?"),
-        ({}, {"upstream": "https://u:secret@h/v1"}, "upstream.base_url: holds a password"),
+        ({}, {"upstream": "https://u:secret@h/v1"}, "upstream.base_url: it holds a password"),
+        ({}, {"upstream": "https://h/v1?key=secret"}, "upstream.base_url: it holds a password"),
+        ({}, {"upstream": "ftp://u:secret@h/v1"}, "upstream.base_url: it is no http://"),
     ],
 )
 def test_unsafe_or_unusable(env: dict[str, str], flags: dict[str, object], message: str) -> None:
