@@ -61,8 +61,10 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "ER-11 unknown block": (
         {"messages": said({"type": "hologram"})},
-        "messages.0.content.0: Input tag 'hologram' found using 'type' does not match any"
-        " expected tag",
+        (
+            "messages.0.content.0: Input tag 'hologram' found using 'type' does not match any"
+            " expected tag"
+        ),
     ),
     "block without type": (
         {"messages": said({"text": "x"})},
@@ -74,8 +76,10 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown image source": (
         {"messages": said({"type": "image", "source": {"type": "ftp"}})},
-        "messages.0.content.0.source: Input tag 'ftp' found using 'type' does not match any"
-        " expected tag",
+        (
+            "messages.0.content.0.source: Input tag 'ftp' found using 'type' does not match any"
+            " expected tag"
+        ),
     ),
     "image in system": (
         {"system": [{"type": "image", "source": {"type": "url", "url": "u"}}]},
