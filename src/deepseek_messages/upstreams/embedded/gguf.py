@@ -71,19 +71,27 @@ class _Reader:
         self.at += struct.calcsize(layout)
         return value
 
+    def within(self, size: int) -> int:
+        """``size``, if as many bytes are left."""
+        if size > len(self.data) - self.at:
+            raise GgufError("it is cut off")
+        return size
+
+    def take(self, size: int) -> bytes:
+        raw = self.data[self.at : self.at + self.within(size)]
+        self.at += size
+        return raw
+
     def string(self, limit: int) -> str:
         size = self.scalar("Q")
         if size > limit:
             raise GgufError(f"a text of {size} bytes in the header")
-        raw = self.data[self.at : self.at + size]
-        self.at += size
+        raw = self.take(size)
         return raw.decode("utf-8", "replace")
 
     def skip_string(self) -> None:
         size = self.scalar("Q")
-        self.at += size
-        if self.at > len(self.data):
-            raise GgufError("it is cut off")
+        self.at += self.within(size)
 
     def value(self, kind: int) -> Any:
         """The value; of an array, the largest number in it (0 for other arrays)."""
@@ -99,11 +107,7 @@ class _Reader:
             for _ in range(min(count, len(self.data))):
                 self.skip_string()
             return 0
-        size = count * struct.calcsize("<" + _code(kind))
-        if self.at + size > len(self.data):
-            raise GgufError("it is cut off")
-        raw = self.data[self.at : self.at + size]
-        self.at += size
+        raw = self.take(count * struct.calcsize("<" + _code(kind)))
         return max(struct.unpack(f"<{count}{_code(kind)}", raw), default=0) if count <= 1024 else 0
 
 
