@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from deepseek_messages.settings import AuthSettings, Settings, UpstreamSettings
 from deepseek_messages.upstreams.double import Double, Seen, running_double
@@ -13,6 +14,7 @@ from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
 from tests.support import toolchain
 from tests.support.claude import ClaudeCode, Turn
+from tests.support.client import Client, Reply
 from tests.support.network import Network
 from tests.support.servers import serve_app
 
@@ -58,6 +60,13 @@ class Stage:
             environment=variables,
             start=self.network.start,
         )
+
+    def ask(self, path: str, body: object) -> Reply:
+        """A request without Claude Code."""
+        address = urlsplit(self.base_url)
+        assert address.hostname
+        client = Client(address.hostname, address.port or 80, {"x-api-key": "test"})
+        return self.network.call(lambda: client.ask("POST", address.path + path, body))
 
     def sent(self, number: int = 0) -> JSON:
         """The body of the n-th chat request."""
