@@ -7,11 +7,9 @@ prompt begins with turn n's. Where we differ it is on purpose: what that convers
 it refuses although the conversation can be answered.
 """
 
-import hashlib
 from typing import Any
 
-import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw
 
 from deepseek_messages.translation import thinking
 from deepseek_messages.translation.blocks import At, Context, parts_of, text_of
@@ -21,6 +19,7 @@ from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan, Translation
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.results import PendingCall, Turn
+from deepseek_messages.translation.sampling import settings_of
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.system import (
     JOINT,
@@ -37,7 +36,6 @@ from deepseek_messages.wire.chat import (
     FunctionCall,
     JsonSchema,
     ResponseFormat,
-    StreamOptions,
     SystemMessage,
     TextPart,
     ToolCall,
@@ -81,27 +79,19 @@ def to_chat(
     messages = _conversation(request, context, _system(request, schema, dialect, notes))
     prefill = _mark_prefill(messages, dialect) if prefilled else ""
     mode = thinking.mode(on=on, request=request, dialect=dialect)
-    settings = _settings(request, choice, dialect, notes)
+    settings = settings_of(request, choice, dialect, notes)
     chat = ChatRequest(
         model=model.id,
         messages=messages,
-        tools=book.functions or None,
-        tool_choice=choosing.tool_choice if book.functions else None,
-        parallel_tool_calls=False
-        if book.functions and _is_single(request) and dialect.parallel_tool_calls
-        else None,
         thinking=mode.switch,
         chat_template_kwargs=mode.template,
         reasoning_effort=mode.effort,
         response_format=_response_format(schema, dialect, prefilled=prefilled),
-        continue_final_message=True
-        if prefilled and dialect.prefix == "continue_final_message"
-        else None,
-        add_generation_prompt=False
-        if prefilled and dialect.prefix == "continue_final_message"
-        else None,
+        **_tool_fields(request, book, choosing, dialect),
+        **_continuation(dialect, prefilled=prefilled),
         **settings.fields,
     )
+    display = request.thinking.display if request.thinking is not None else None
     plan = ReplyPlan(
         model=choice.requested,
         tool_names=book.back,
@@ -110,9 +100,7 @@ def to_chat(
         must_call=choosing.must_call,
         single_tool=_is_single(request),
         thinking=on,
-        display="omitted"
-        if request.thinking and request.thinking.display == "omitted"
-        else "shown",
+        display="omitted" if display == "omitted" else "shown",
         stop_sequences=settings.stops,
         reports_stop_string=dialect.reports_stop_string,
         schema=schema,
@@ -133,6 +121,20 @@ def _tools(request: MessagesRequest, book: ToolBook, notes: Notes) -> Choosing:
     if request.mcp_servers is not UNSET and bytes(request.mcp_servers).strip() not in _NOTHING:
         notes.add(Action.DROPPED, "mcp_servers", "mcp_servers")
     return choosing
+
+
+def _tool_fields(
+    request: MessagesRequest, book: ToolBook, choosing: Choosing, dialect: Dialect
+) -> dict[str, Any]:
+    """An empty list of tools, and a choice among none, would be refused."""
+    if not book.functions:
+        return {}
+    single = _is_single(request) and dialect.parallel_tool_calls
+    return {
+        "tools": book.functions,
+        "tool_choice": choosing.tool_choice,
+        "parallel_tool_calls": False if single else None,
+    }
 
 
 _NOTHING = frozenset({b"null", b"[]", b"{}"})
@@ -326,6 +328,13 @@ def _mark_prefill(messages: list[ChatMessage], dialect: Dialect) -> str:
     return text
 
 
+def _continuation(dialect: Dialect, *, prefilled: bool) -> dict[str, Any]:
+    """What vLLM and SGLang must be told to continue the last message."""
+    if not prefilled or dialect.prefix != "continue_final_message":
+        return {}
+    return {"continue_final_message": True, "add_generation_prompt": False}
+
+
 # --- structured output ----------------------------------------------------------------------------
 
 
@@ -343,111 +352,3 @@ def _response_format(
     if dialect.json_schema:
         return ResponseFormat("json_schema", JsonSchema(name="answer", schema=schema))
     return ResponseFormat("json_object") if dialect.json_object else None
-
-
-# --- sampling and limits --------------------------------------------------------------------------
-
-
-class _Settings(Struct, frozen=True):
-    """``fields`` are named as in ``ChatRequest``; ``stops`` are all the client gave."""
-
-    fields: dict[str, Any]
-    stops: tuple[str, ...]
-
-
-_ACCEPTED = (
-    "cache_control", "service_tier", "speed", "inference_geo", "container", "diagnostics",
-    "context_management", "fallbacks", "fallback_credit_token", "billing_policy", "safeguards",
-    "safety_check", "tags",
-)  # fmt: skip
-
-
-def _settings(
-    request: MessagesRequest, choice: Choice, dialect: Dialect, notes: Notes
-) -> _Settings:
-    for name in _ACCEPTED:
-        if getattr(request, name) is not UNSET and bytes(getattr(request, name)) != b"null":
-            notes.add(Action.IGNORED, name, name)
-    stops = tuple(dict.fromkeys(text for text in request.stop_sequences or () if text))
-    if len(stops) < len(request.stop_sequences or ()):
-        notes.add(Action.IGNORED, "stop_sequences.empty", "stop_sequences")
-    fields: dict[str, Any] = {
-        "stream": bool(request.stream),
-        "temperature": _temperature(request, dialect, notes),
-        "top_p": _top_p(request, notes),
-        "top_k": _top_k(request, dialect, notes),
-        "stop": _stop(stops, dialect, notes),
-        "user_id": _user_id(request, dialect, notes),
-        dialect.max_tokens_field: _max_tokens(request, choice, notes),
-    }
-    if request.stream and dialect.stream_options:
-        fields["stream_options"] = StreamOptions()
-    return _Settings(fields, stops)
-
-
-def _max_tokens(request: MessagesRequest, choice: Choice, notes: Notes) -> int | None:
-    wanted, largest = request.max_tokens, choice.model.max_output_tokens
-    if wanted is None:
-        return None
-    if wanted == 0:  # only fill the prompt cache; no chat server takes less than one token
-        notes.add(Action.EMULATED, "max_tokens", "max_tokens")
-        return 1
-    if wanted > largest:
-        notes.add(Action.CLAMPED, "max_tokens", "max_tokens")
-        return largest
-    return wanted
-
-
-def _temperature(request: MessagesRequest, dialect: Dialect, notes: Notes) -> float | None:
-    if request.temperature is not None and request.temperature > dialect.max_temperature:
-        notes.add(Action.CLAMPED, "temperature", "temperature")
-        return dialect.max_temperature
-    return request.temperature
-
-
-# DeepSeek's range excludes 0 ("(0, 1.0]"), Anthropic's does not: the smallest nucleus is meant.
-_LEAST_TOP_P = 0.01
-
-
-def _top_p(request: MessagesRequest, notes: Notes) -> float | None:
-    if request.top_p == 0:
-        notes.add(Action.CLAMPED, "top_p", "top_p")
-        return _LEAST_TOP_P
-    return request.top_p
-
-
-def _top_k(request: MessagesRequest, dialect: Dialect, notes: Notes) -> int | None:
-    if request.top_k is UNSET or bytes(request.top_k) == b"null":
-        return None
-    if not dialect.top_k:
-        notes.add(Action.IGNORED, "top_k", "top_k")
-        return None
-    try:
-        value = msgspec.json.decode(request.top_k, type=int)
-    except msgspec.ValidationError:
-        raise Refusal("Input should be a valid integer", path="top_k") from None
-    if value < 0:
-        raise Refusal("Input should be greater than or equal to 0", path="top_k")
-    return value or None  # 0 means no limit here, and means it by its absence everywhere
-
-
-def _stop(stops: tuple[str, ...], dialect: Dialect, notes: Notes) -> list[str] | None:
-    """As many as the upstream takes; the reply plan has all, so the rest is matched here."""
-    most = dialect.max_stop_sequences
-    if most is not None and len(stops) > most:
-        notes.add(Action.EMULATED, "stop_sequences", "stop_sequences")
-        stops = stops[:most]
-    return list(stops) or None
-
-
-def _user_id(request: MessagesRequest, dialect: Dialect, notes: Notes) -> str | None:
-    """A digest of ``metadata.user_id``: always inside DeepSeek's alphabet, the same for the same
-    user (DeepSeek isolates caches by it), and nothing of what the client wrote in it.
-    """
-    user = request.metadata.user_id if request.metadata is not None else None
-    if not user:
-        return None
-    if not dialect.user_id:
-        notes.add(Action.IGNORED, "metadata.user_id", "metadata.user_id")
-        return None
-    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
