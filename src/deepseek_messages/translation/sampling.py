@@ -21,7 +21,7 @@ class Settings(Struct, frozen=True):
     stops: tuple[str, ...]
 
 
-# Accepted without effect, as DeepSeek's Anthropic endpoint does (DeepSeek API guide, Anthropic API).
+# Accepted without effect (DeepSeek API guide, Anthropic API: "ignored").
 _ACCEPTED = (
     "cache_control", "service_tier", "speed", "inference_geo", "container", "diagnostics",
     "context_management", "fallbacks", "fallback_credit_token", "billing_policy", "safeguards",
