@@ -195,16 +195,28 @@ def _to_call(call: _ToolCall) -> ToolCallDelta:
 
 
 def argument_text(arguments: str | Raw | UnsetType | None) -> str | None:
-    """Arguments as JSON text: a JSON string is unwrapped, any other JSON value is its own text."""
+    """Arguments as JSON text: a JSON string is unwrapped, any other JSON value is its own text.
+    Raises ``Fault`` (garbage) for a string that cannot be read.
+    """
     if arguments is None or isinstance(arguments, UnsetType):
         return None
     if isinstance(arguments, str):
         return arguments
     raw = bytes(arguments)
     if raw.startswith(b'"'):
-        return str(msgspec.json.decode(raw, type=str))
+        return _unquoted(raw)
     text = raw.decode("utf-8", "replace").strip()
     return None if text == "null" else text
+
+
+def _unquoted(raw: bytes) -> str:
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except _Bad:
+        try:
+            return msgspec.json.decode(_mended(raw), type=str)
+        except (*_Bad, ValueError) as error:
+            raise garbage("the upstream sent tool arguments that cannot be read") from error
 
 
 def _to_usage(value: Any) -> ChatUsage | None:

@@ -208,7 +208,7 @@ OVERFLOWS = {
         TOO_LONG,
     ),
     "vLLM, total length": (
-        "The prompt (total length 140000) is too long to fit into the model (context length 131072).",
+        "The prompt (total length 140000) is too long to fit the model (context length 131072)",
         TOO_LONG,
     ),
     "SGLang, both": (
@@ -232,7 +232,7 @@ OVERFLOWS = {
         TOO_LONG,
     ),
     "llama.cpp": (
-        "request (140000 tokens) exceeds the available context size (131072 tokens), try increasing it",
+        "request (140000 tokens) exceeds the available context size (131072 tokens), try more",
         TOO_LONG,
     ),
     "llama-cpp-python": ("Requested tokens (140000) exceed context window of 131072", TOO_LONG),

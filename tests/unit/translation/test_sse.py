@@ -226,6 +226,10 @@ ODD_CHUNKS: dict[str, tuple[bytes, object]] = {
         b'{"choices":[{"delta":{},"finish_reason":7}]}',
         decoded(choices=[{"delta": {}, "finish_reason": "7"}]),
     ),
+    "broken UTF-8 in arguments": (
+        b'{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"\xe0{}"}}]}}]}',
+        decoded(choices=[{"delta": {"tool_calls": [{"function": {"arguments": "\ufffd{}"}}]}}]),
+    ),
     "a call's fields as numbers": (
         b'{"choices":[{"delta":{"tool_calls":[{"index":"1","id":7,"function":{"arguments":"x"}}]}}]}',
         decoded(
