@@ -1,0 +1,53 @@
+"""Stages behind the stream of an answer: events in, events out."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.wire.chat import ChatChunk
+from deepseek_messages.wire.events import StreamEvent
+
+
+class Stream(Protocol):
+    """What turns chat chunks into events (``MessageStream``, or a stage around one)."""
+
+    @property
+    def complete(self) -> bool: ...
+
+    def start(self) -> list[StreamEvent]: ...
+
+    def feed(self, chunk: ChatChunk) -> list[StreamEvent]: ...
+
+    def finish(self) -> list[StreamEvent]: ...
+
+    def fail(self, fault: Fault) -> list[StreamEvent]: ...
+
+
+class EventStage(Protocol):
+    """What changes the events of a stream on their way."""
+
+    def take(self, events: Iterable[StreamEvent]) -> list[StreamEvent]: ...
+
+
+class StagedStream:
+    """A stream whose events go through a stage. Feed it as ``MessageStream``."""
+
+    def __init__(self, stream: Stream, stage: EventStage) -> None:
+        self._stream = stream
+        self._stage = stage
+
+    @property
+    def complete(self) -> bool:
+        return self._stream.complete
+
+    def start(self) -> list[StreamEvent]:
+        return self._stage.take(self._stream.start())
+
+    def feed(self, chunk: ChatChunk) -> list[StreamEvent]:
+        return self._stage.take(self._stream.feed(chunk))
+
+    def finish(self) -> list[StreamEvent]:
+        return self._stage.take(self._stream.finish())
+
+    def fail(self, fault: Fault) -> list[StreamEvent]:
+        return self._stage.take(self._stream.fail(fault))
