@@ -358,7 +358,7 @@ class Citation(Struct, frozen=True, tag_field="type", kw_only=True):
     cited_text: str
 
 
-class CharLocation(Citation, tag="char_location", frozen=True):
+class CharLocation(Citation, tag="char_location", frozen=True, kw_only=True):
     document_index: int
     document_title: str | None = None
     start_char_index: int
@@ -366,7 +366,7 @@ class CharLocation(Citation, tag="char_location", frozen=True):
     file_id: str | None = None
 
 
-class PageLocation(Citation, tag="page_location", frozen=True):
+class PageLocation(Citation, tag="page_location", frozen=True, kw_only=True):
     document_index: int
     document_title: str | None = None
     start_page_number: int
@@ -374,7 +374,7 @@ class PageLocation(Citation, tag="page_location", frozen=True):
     file_id: str | None = None
 
 
-class ContentBlockLocation(Citation, tag="content_block_location", frozen=True):
+class ContentBlockLocation(Citation, tag="content_block_location", frozen=True, kw_only=True):
     document_index: int
     document_title: str | None = None
     start_block_index: int
@@ -382,7 +382,7 @@ class ContentBlockLocation(Citation, tag="content_block_location", frozen=True):
     file_id: str | None = None
 
 
-class SearchResultLocation(Citation, tag="search_result_location", frozen=True):
+class SearchResultLocation(Citation, tag="search_result_location", frozen=True, kw_only=True):
     search_result_index: int
     source: str
     title: str | None = None
