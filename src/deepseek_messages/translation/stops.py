@@ -17,8 +17,13 @@ class StopWatch:
         self._pattern = re.compile("|".join(map(re.escape, sequences)))
         self._sequences = sequences
         self._longest = max(map(len, sequences), default=0)
+        self._firsts = frozenset(sequence[0] for sequence in sequences)
         self._held = ""
         self.matched: str | None = None
+
+    def passes(self, text: str) -> bool:
+        """Whether ``feed`` would return ``text`` unchanged, since no match can begin in it."""
+        return not self._held and self.matched is None and self._firsts.isdisjoint(text)
 
     def feed(self, text: str) -> str:
         """Take text; return what can be shown."""

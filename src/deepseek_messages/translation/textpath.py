@@ -45,9 +45,9 @@ class TextPath:
         """Whether ``feed`` would return just ``text``."""
         return (
             self._tags is None
-            and self._stops is None
-            and not self._echo
             and (self._dsml is None or self._dsml.passes(text))
+            and (self._stops is None or self._stops.passes(text))
+            and not self._echo
         )
 
     def feed(self, text: str) -> list[Piece]:

@@ -46,6 +46,16 @@ def test_certain_text_is_not_held_back() -> None:
     assert stops.feed("abc") == "abc"
 
 
+def test_text_in_which_no_match_can_begin_passes() -> None:
+    stops = StopWatch(["END"])
+    assert stops.passes("abc")
+    assert not stops.passes("abE")
+    stops.feed("abE")
+    assert not stops.passes("abc")
+    stops.feed("ND")
+    assert not stops.passes("abc")
+
+
 def test_nothing_comes_after_a_match() -> None:
     stops = StopWatch(["END"])
     stops.feed("END")
