@@ -26,6 +26,9 @@ LEVELS = {
 # Libraries whose own lines say nothing that ours do not.
 QUIET = ("uvicorn.access", "uvicorn.error", "asyncio", "aiohttp.access")
 
+# Asked every few seconds by whatever watches the server.
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -91,6 +94,8 @@ def log_request(record: RequestRecord) -> None:
         fields["notes"] = list(record.notes[:32])
     if record.outcome in (Outcome.FAULT, Outcome.BUG):
         log().warning("request", **fields)
+    elif record.path in PROBES and record.outcome is Outcome.SERVED:
+        log().debug("request", **fields)
     else:
         log().info("request", **fields)
 

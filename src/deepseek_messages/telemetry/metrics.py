@@ -89,6 +89,7 @@ class Metrics:
         self._histograms: dict[str, Histogram] = {}
         for metric in METRICS:
             self._add(metric)
+        self._children: dict[tuple[str, ...], Counter | Histogram] = {}
         self.open_requests = self._gauges["open_requests"]
         self.open_streams = self._gauges["open_streams"]
 
@@ -111,21 +112,19 @@ class Metrics:
     def observe(self, record: RequestRecord, route: str) -> None:
         """Count a request that has ended. ``route`` is its path template."""
         outcome = record.outcome.value if record.outcome else ""
-        self._counters["requests"].labels(route, record.status, outcome).inc()
-        self._histograms["request_duration_seconds"].labels(route).observe(record.seconds)
+        self._count("requests", route, str(record.status), outcome)
+        self._time("request_duration_seconds", record.seconds, route)
         if record.first_event is not None:
-            self._histograms["time_to_first_event_seconds"].labels(record.model).observe(
-                record.first_event - record.started
-            )
+            seconds = record.first_event - record.started
+            self._time("time_to_first_event_seconds", seconds, record.model)
         if record.fault:
-            self._counters["upstream_faults"].labels(record.upstream, record.fault).inc()
+            self._count("upstream_faults", record.upstream, record.fault)
         if record.tokens is not None:
             self._count_tokens(record)
         self._count_notes(record.notes)
 
     def _count_tokens(self, record: RequestRecord) -> None:
         assert record.tokens is not None
-        tokens = self._counters["tokens"]
         for kind, number in (
             ("input", record.tokens.input),
             ("cache_read", record.tokens.cache_read),
@@ -133,11 +132,25 @@ class Metrics:
             ("output", record.tokens.output),
         ):
             if number > 0:
-                tokens.labels(record.model, kind).inc(number)
+                self._count("tokens", record.model, kind, by=number)
 
     def _count_notes(self, notes: Sequence[str]) -> None:
         for note in notes:
-            self._counters["notes"].labels(note.partition("=")[0]).inc()
+            self._count("notes", note.partition("=")[0])
+
+    def _count(self, name: str, *labels: str, by: float = 1) -> None:
+        child = self._children.get((name, *labels))
+        if child is None:
+            child = self._children[name, *labels] = self._counters[name].labels(*labels)
+        assert isinstance(child, Counter)
+        child.inc(by)
+
+    def _time(self, name: str, seconds: float, *labels: str) -> None:
+        child = self._children.get((name, *labels))
+        if child is None:
+            child = self._children[name, *labels] = self._histograms[name].labels(*labels)
+        assert isinstance(child, Histogram)
+        child.observe(seconds)
 
     def render(self) -> bytes:
         """All values in Prometheus' text format."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from types import TracebackType
 
 HIDDEN = "[hidden]"
@@ -35,7 +36,10 @@ SECRET_TEXT = re.compile(
     r"\b(?:sk|dsm|hf|pk|rk)[-_][A-Za-z0-9_\-]{8,}|\b(?:Bearer|Basic)\s+[^\s\"',]+", re.IGNORECASE
 )
 
-# A key's shortest form that can still be searched for.
+# "Bearer" and a blank before one more character.
+SHORTEST_SECRET = 7
+
+# Longer texts are cut: a log line is no place for documents.
 MAX_TEXT = 2000
 
 
@@ -46,12 +50,19 @@ def redact(fields: Mapping[str, object]) -> dict[str, object]:
 
 def redact_text(text: str) -> str:
     """``text`` without anything shaped like a key, bounded in length."""
+    if len(text) < SHORTEST_SECRET:
+        return text
     return SECRET_TEXT.sub(HIDDEN, text[:MAX_TEXT])
 
 
-def _value(name: str, value: object) -> object:
+@lru_cache(maxsize=1024)
+def _is_hidden(name: str) -> bool:
     plain = name.lower().replace("-", "_")
-    if plain in SECRET_FIELDS or plain in CONTENT_FIELDS:
+    return plain in SECRET_FIELDS or plain in CONTENT_FIELDS
+
+
+def _value(name: str, value: object) -> object:
+    if _is_hidden(name):
         return HIDDEN
     if isinstance(value, str):
         return redact_text(value)

@@ -84,15 +84,15 @@ async def _allow(exchange: Exchange) -> None:
     """Answer a browser's question whether it may call. Its origin was found allowed."""
     exchange.route = "preflight"
     wanted = exchange.headers.get("access-control-request-headers", "*")
-    await exchange.reply(
+    await exchange.start(
         204,
-        b"",
         [
             (b"access-control-allow-methods", b"GET, POST"),
             (b"access-control-allow-headers", wanted.encode("latin-1")),
             (b"access-control-max-age", b"600"),
         ],
     )
+    await exchange.write(b"", last=True)
 
 
 def _describe(exchange: Exchange) -> None:

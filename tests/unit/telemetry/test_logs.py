@@ -90,3 +90,13 @@ def test_values_that_are_no_json_are_told_as_text() -> None:
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(KeyError):
         logs.configure("loud")
+
+
+@pytest.mark.usefixtures("restored")
+def test_probes_are_only_told_when_they_fail() -> None:
+    out = configured()
+    for path, outcome in (("/healthz", Outcome.SERVED), ("/readyz", Outcome.REFUSED)):
+        probe = record(outcome)
+        probe.path = path
+        logs.log_request(probe)
+    assert [json.loads(line)["path"] for line in out.getvalue().splitlines()] == ["/readyz"]
