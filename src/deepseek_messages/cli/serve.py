@@ -5,7 +5,14 @@ import sys
 import click
 
 from deepseek_messages.cli.banner import banner
-from deepseek_messages.cli.client import Access, base_url, token_for, window_of
+from deepseek_messages.cli.client import (
+    ENGINE_MISSING,
+    Access,
+    base_url,
+    engine_is_missing,
+    token_for,
+    window_of,
+)
 from deepseek_messages.cli.options import ALL_FLAGS, with_settings
 from deepseek_messages.cli.progress import ProgressLine
 from deepseek_messages.settings import Settings
@@ -21,6 +28,8 @@ def serve(settings: Settings) -> None:
 
     Prints the address, the model, and lines to paste for curl, Python and Claude Code.
     """
+    if engine_is_missing(settings):
+        raise click.ClickException(ENGINE_MISSING)
     logs.configure(settings.log.level, _log_style(settings))
     loading = _Loading(settings.embedded.model)
 

@@ -13,7 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from deepseek_messages.cli import main
+
+_OURS = [name for name in os.environ if name.startswith("DEEPSEEK_")]
 Server = tuple[subprocess.Popen[str], str]
 STOP_SECONDS = 60
 
@@ -174,3 +178,11 @@ def test_port_that_is_taken(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: port {port} on 127.0.0.1 is taken; choose another")
+
+
+def test_engine_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner(env=dict.fromkeys(_OURS)).invoke(main, ["serve", "--upstream", "embedded"])
+    assert result.exit_code == 1
+    assert "pip install 'deepseek-messages[embedded]'" in result.stderr
