@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
+from deepseek_messages.translation import documents
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.sources import Library
 from deepseek_messages.translation.system import JOINT, SystemPlace
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import (
@@ -66,6 +68,7 @@ class Context(Struct, kw_only=True):
     place: SystemPlace
     fills_reasoning: bool  # every assistant turn must carry reasoning
     references: list[str]  # lines that show the tools this message refers to
+    library: Library = field(default_factory=Library)  # what the answer may cite
 
 
 class At(Struct, frozen=True):
@@ -94,7 +97,7 @@ def parts_of(  # noqa: C901, PLR0911, PLR0912 - one case for each kind of block
         case DocumentBlock():
             return _document(block, at, context)
         case SearchResultBlock():
-            return (TextPart(_search_result(block)),)
+            return _search_result(block, at, context)
         case ToolReferenceBlock():
             _refer(block.tool_name, at, context)
             return (TextPart(block.tool_name),)
@@ -158,49 +161,49 @@ def _image(block: ImageBlock, at: At, context: Context) -> ContentPart:
 
 
 def _document(block: DocumentBlock, at: At, context: Context) -> Sequence[ContentPart]:
-    """Text and content sources in full, with title and context; others by a note."""
+    """Text, content and read pages in full, with title and context; others by a note."""
+    if documents.is_citable(block):
+        context.notes.once(Action.EMULATED, "citations", str(at))
+    library = context.library
     match block.source:
         case PlainTextSource(data=text):
-            return _enclosed(block, [TextPart(text)])
-        case ContentSource(content=content):
-            if isinstance(content, str):
-                return _enclosed(block, [TextPart(content)])
-            parts: list[ContentPart] = []
-            for item in content:
-                parts.extend(parts_of(item, at, context))
-            return _enclosed(block, parts)
+            return documents.text_document(block, text, library)
+        case ContentSource() as source:
+            return _content(block, source, at, context)
         case Base64Source(media_type=kind):
-            return _replaced(_titled(f"document ({kind})", block), "document", at, context)
+            what = f"document ({kind})"
         case UrlSource(url=url):
-            return _replaced(_titled(f"document at {url}", block), "document", at, context)
+            what = f"document at {url}"
         case FileSource(file_id=file_id):
-            return _replaced(_titled(f"document {file_id}", block), "document", at, context)
+            what = f"document {file_id}"
         case _:
             assert_never(block.source)
+    library.skip(search_result=False)
+    return _replaced(f'{what} "{block.title}"' if block.title else what, "document", at, context)
 
 
-def _titled(what: str, block: DocumentBlock) -> str:
-    return f'{what} "{block.title}"' if block.title else what
+def _content(
+    block: DocumentBlock, source: ContentSource, at: At, context: Context
+) -> Sequence[ContentPart]:
+    """Content blocks, or the pages of a PDF."""
+    library = context.library
+    if isinstance(source.content, str):
+        return documents.text_document(block, source.content, library)
+    if not isinstance(source, documents.PagesSource):
+        parts = [parts_of(item, at, context) for item in source.content]
+        return documents.blocks_document(block, parts, library)
+    context.notes.once(Action.EMULATED, "document.pdf", str(at))
+    pages = [
+        item.text if isinstance(item, TextBlock) else _image(item, at, context)
+        for item in source.content
+    ]
+    return documents.pages_document(block, pages, library)
 
 
-def _enclosed(block: DocumentBlock, parts: list[ContentPart]) -> Sequence[ContentPart]:
-    """The document's parts between tags that carry its title and context."""
-    head = f'<document title="{_attribute(block.title)}">' if block.title else "<document>"
-    if block.context:
-        head += f"\n<context>{block.context}</context>"
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return (TextPart(f"{head}\n{parts[0].text}\n</document>"),)
-    return (TextPart(head), *parts, TextPart("</document>"))
-
-
-def _search_result(block: SearchResultBlock) -> str:
-    text = JOINT.join(item.text for item in block.content)
-    source, title = _attribute(block.source), _attribute(block.title)
-    return f'<search_result source="{source}" title="{title}">\n{text}\n</search_result>'
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;")
+def _search_result(block: SearchResultBlock, at: At, context: Context) -> Sequence[ContentPart]:
+    if documents.is_citable(block):
+        context.notes.once(Action.EMULATED, "citations", str(at))
+    return documents.search_result(block, context.library)
 
 
 # --- blocks of server tools, as replayed history --------------------------------------------------

@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
+from deepseek_messages.translation.sources import Source
 from deepseek_messages.wire.chat import ChatRequest
 
 ThinkingDisplay = Literal["shown", "omitted"]
@@ -30,6 +31,7 @@ class ReplyPlan(Struct, frozen=True, kw_only=True):
     starts_thinking: bool = False  # the prompt ends in <think>: the text begins inside reasoning
     watch_stops: tuple[str, ...] = ()  # stop sequences to find in the text here, and to cut there
     used_tool_ids: frozenset[str] = frozenset()  # ids of calls in the history, not to be repeated
+    sources: tuple[Source, ...] = ()  # what the answer may cite; its text bears marks
     no_output: bool = False  # max_tokens was 0: the one token the upstream makes is left out
 
 

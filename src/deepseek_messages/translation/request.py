@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw
 from deepseek_messages.translation import thinking
 from deepseek_messages.translation.blocks import At, Context, parts_of, text_of
 from deepseek_messages.translation.catalogue import Choice
+from deepseek_messages.translation.citations import mark
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan, Translation
@@ -21,6 +22,7 @@ from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.results import PendingCall, Turn
 from deepseek_messages.translation.sampling import settings_of
 from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.sources import read_citations
 from deepseek_messages.translation.system import (
     JOINT,
     schema_instruction,
@@ -77,6 +79,10 @@ def to_chat(
     )
     schema = _schema(request)
     messages = _conversation(request, context, _system(request, schema, dialect, notes))
+    if schema is not None and not context.library.empty:
+        raise Refusal(
+            "citations cannot be used together with structured output", path="output_config.format"
+        )
     prefill = _mark_prefill(messages, dialect) if prefilled else ""
     mode = thinking.mode(on=on, request=request, dialect=dialect)
     settings = settings_of(request, choice, dialect, notes)
@@ -105,6 +111,7 @@ def to_chat(
         reports_stop_string=dialect.reports_stop_string,
         schema=schema,
         prefill=prefill,
+        sources=tuple(context.library.sources),
         no_output=request.max_tokens == 0,
     )
     return Translation(chat, plan)
@@ -229,6 +236,9 @@ def _answer(
     reasoning: list[str] = []
     calls: dict[str, ToolCall] = {}
     pending: list[PendingCall] = []
+    # An answer that cites is one text, cut into blocks where the citations are.
+    citing = any(isinstance(block, TextBlock) and _cites(block) for block in message.content)
+    cited = ""
     for position, block in enumerate(message.content):
         match block:
             case ThinkingBlock():
@@ -245,8 +255,12 @@ def _answer(
                 pending.append(PendingCall(block.id, sent_id, block.name, at))
             case RedactedThinkingBlock():
                 context.notes.once(Action.IGNORED, "redacted_thinking", str(At(index, position)))
+            case TextBlock() if citing:
+                cited += block.text + _marks(block, context)
             case _:
                 texts.extend(parts_of(block, At(index, position), context))
+    if cited:
+        texts.append(TextPart(cited))
     while len(texts) > 1 and texts[0] == _NO_TEXT:  # as DeepSeek's conversion joins an answer
         del texts[0]
     text = text_of(texts) if texts else None
@@ -255,6 +269,18 @@ def _answer(
 
 
 _NO_TEXT = TextPart("")
+
+
+def _cites(block: TextBlock) -> bool:
+    return block.citations is not UNSET and bytes(block.citations).strip() not in _NOTHING
+
+
+def _marks(block: TextBlock, context: Context) -> str:
+    """The marks that a cited statement had when the model wrote it."""
+    if not _cites(block):
+        return ""
+    found = read_citations(block.citations) if isinstance(block.citations, Raw) else []
+    return mark([number for each in found for number in context.library.numbers(each)])
 
 
 def _repeated_call(block: ToolUseBlock, at: At, context: Context) -> None:
