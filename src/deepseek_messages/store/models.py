@@ -191,7 +191,7 @@ class LocalModel:
         self.id = path.stem.lower()
         self.display_name = path.stem
 
-    def fetch(self, progress: Progress) -> Path:  # noqa: ARG002 - nothing to fetch
+    def fetch(self, progress: Progress) -> Path:
         """The path itself. Raises ``ModelError`` when no file is there."""
         if not self.path.is_file():
             raise ModelError(f"no such model file: {self.path}")
@@ -232,7 +232,7 @@ class HubModel:
             return Path(hub.hf_hub_download(self.repo, file))
         except ModelError:
             raise
-        except Exception as error:  # noqa: BLE001 - the hub's client raises many families
+        except Exception as error:
             raise ModelError(f"cannot fetch hf:{self.repo}: {error}") from error
 
 
