@@ -82,17 +82,22 @@ class Client:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=WAIT_SECONDS)
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         fields = {"content-type": "application/json"} | self.headers | dict(headers or {})
-        connection.request(method, path, data, fields)
+        try:
+            connection.request(method, path, data, fields)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
     def stream(self, body: object = None, path: str = MESSAGES) -> Iterator["Stream"]:
         """A streamed answer, read as it comes; the connection is closed at the block's end."""
         connection = self.send("POST", path, STREAM if body is None else body)
+        stream = Stream(connection)
         try:
-            yield Stream(connection)
+            yield stream
         finally:
-            connection.close()
+            stream.close()
 
 
 class Stream:
@@ -108,6 +113,12 @@ class Stream:
         if self._answer is None:
             self._answer = self._connection.getresponse()
         return self._answer
+
+    def close(self) -> None:
+        """Close the connection, also one that the answer took over (``connection: close``)."""
+        if self._answer is not None:
+            self._answer.close()
+        self._connection.close()
 
     def next(self) -> Event | None:
         """The next event; ``None`` at the end."""
