@@ -4,6 +4,9 @@
 PYTHON := .venv/bin/python
 ARGS ?=
 
+# A test file stays on one worker, so that what it starts (servers, an engine) starts once.
+PARALLEL ?= -n auto --dist loadfile
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -20,7 +23,7 @@ serve: setup  ## serve the Messages API; ARGS="--upstream deepseek --port 9000"
 
 .PHONY: test
 test: setup  ## run the tests; ARGS="tests/unit -k stream"
-	@exec $(PYTHON) -m pytest $(ARGS)
+	@exec $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, then the tests (docs among them)
@@ -28,7 +31,7 @@ check: setup  ## formatting, lint, types, layers, then the tests (docs among the
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
-	@exec $(PYTHON) -m pytest $(ARGS)
+	@exec $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: bench
 bench: setup  ## measure CPU time beside nginx passing through, as ratios

@@ -11,6 +11,9 @@ import pytest
 
 from deepseek_messages.compatibility import rows
 
+# How a test's report names the rows it proves.
+PROPERTY = "row"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RowProofs(config), "row-proofs")
@@ -21,10 +24,10 @@ class RowProofs:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._rows_of: dict[str, list[str]] = {}
         self._proven: set[str] = set()
         self._failed: set[str] = set()
-        self._whole = is_whole_run(config)
+        # Workers of a divided run only mark; the session that collects their reports judges.
+        self._whole = is_whole_run(config) and not hasattr(config, "workerinput")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         known = {row.id for row in rows()}
@@ -35,15 +38,14 @@ class RowProofs:
                 raise pytest.UsageError(
                     f"{item.nodeid}: not in compatibility.toml: {', '.join(unknown)}"
                 )
-            if marked:
-                self._rows_of[item.nodeid] = marked
+            item.user_properties.extend((PROPERTY, name) for name in marked)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         if items:
             self._whole = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        names = self._rows_of.get(report.nodeid, ())
+        names = [str(value) for key, value in report.user_properties if key == PROPERTY]
         if report.failed:
             self._failed.update(names)
         elif report.when == "call" and report.passed:
