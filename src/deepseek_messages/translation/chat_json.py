@@ -189,8 +189,9 @@ def _to_call(call: _ToolCall) -> ToolCallDelta:
     return ToolCallDelta(
         index=_whole(call.index),
         id=_text(call.id),
-        function=function
-        and FunctionDelta(name=_text(function.name), arguments=argument_text(function.arguments)),
+        function=None
+        if function is None
+        else FunctionDelta(name=_text(function.name), arguments=argument_text(function.arguments)),
     )
 
 
