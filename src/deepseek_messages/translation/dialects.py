@@ -42,7 +42,6 @@ class Dialect(Struct, frozen=True, kw_only=True):
     tool_content_parts: bool = False
     system: SystemStyle = "in_place"
     top_k: bool = False
-    max_stop_sequences: int | None = None
     max_temperature: float = 2.0
     user_id: bool = False  # takes DeepSeek's user_id
     strict_tools: bool = False
@@ -50,7 +49,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     prefix_path: str | None = None  # DeepSeek: prefix mode lives under /beta
     stream_options: bool = True
     # --- what it says
-    reports_stop_string: bool = False  # choices[].stop_reason names the matched stop string
+    # choices[].stop_reason names the matched stop string. Where it does not, stop sequences are
+    # not sent but looked for in the text here (DeepSeek takes 16 and never says which matched).
+    reports_stop_string: bool = False
     count: CountStyle = "none"
 
 
@@ -70,7 +71,6 @@ DEEPSEEK = Dialect(
     forced_tool_while_thinking=False,
     image_in_tool_result=True,
     tool_content_parts=True,
-    max_stop_sequences=16,
     user_id=True,
     prefix="beta_prefix",
     prefix_path="/beta/chat/completions",
@@ -141,11 +141,10 @@ OLLAMA = Dialect(
 )
 
 # OpenAI API reference, create-chat-completion, and nothing beyond its oldest common part: a
-# server of which nothing is known must not be sent what it could refuse ("up to 4" stops).
+# server of which nothing is known must not be sent what it could refuse.
 GENERIC = Dialect(
     name="generic",
     system="user_reminder",
-    max_stop_sequences=4,
 )
 
 # llama.cpp inside this process: its request format, with forced calls, named tools and structured

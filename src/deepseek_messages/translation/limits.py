@@ -9,10 +9,6 @@ MAX_JSON_DEPTH = 128
 # Anthropic: "at most 100 000" messages in one request.
 MAX_MESSAGES = 100_000
 
-# DeepSeek: "≤ 128 functions" in the chat API reference (August 2026); the client gets a note
-# only for dialects that have the limit.
-MAX_STOP_SEQUENCES_DEEPSEEK = 16
-
 # Claude Code drops a silent stream after 300 s; another gateway's users saw 15 s.
 PING_INTERVAL = 10.0
 

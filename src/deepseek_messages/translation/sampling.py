@@ -40,7 +40,8 @@ def settings_of(
     if "" in (request.stop_sequences or ()):
         notes.add(Action.IGNORED, "stop_sequences.empty", "stop_sequences")
     fields: dict[str, Any] = {
-        "stream": bool(request.stream),
+        # Where stop sequences are matched here, an answer must be seen as it grows, to be cut.
+        "stream": (streams := bool(request.stream) or (bool(stops) and matches_here(dialect))),
         "temperature": _temperature(request, dialect, notes),
         "top_p": _top_p(request, notes),
         "top_k": _top_k(request, dialect, notes),
@@ -48,7 +49,7 @@ def settings_of(
         "user_id": _user_id(request, dialect, notes),
         dialect.max_tokens_field: _max_tokens(request, choice, notes),
     }
-    if request.stream and dialect.stream_options:
+    if streams and dialect.stream_options:
         fields["stream_options"] = StreamOptions()
     return Settings(fields, stops)
 
@@ -99,13 +100,20 @@ def _top_k(request: MessagesRequest, dialect: Dialect, notes: Notes) -> int | No
     return value or None  # 0 means no limit here, and means it by its absence everywhere
 
 
+def matches_here(dialect: Dialect) -> bool:
+    """Whether stop sequences are looked for here. An upstream that does not say which one matched
+    cuts it out of the text and calls the end a plain stop, so it must not be told of them.
+    """
+    return not dialect.reports_stop_string
+
+
 def _stop(stops: tuple[str, ...], dialect: Dialect, notes: Notes) -> list[str] | None:
-    """As many as the upstream takes; the reply plan has all, so the rest is matched here."""
-    most = dialect.max_stop_sequences
-    if most is not None and len(stops) > most:
+    if not stops:
+        return None
+    if matches_here(dialect):
         notes.add(Action.EMULATED, "stop_sequences", "stop_sequences")
-        stops = stops[:most]
-    return list(stops) or None
+        return None
+    return list(stops)
 
 
 def _user_id(request: MessagesRequest, dialect: Dialect, notes: Notes) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.wire.chat import ChatChunk
+from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import StreamEvent
 
 
@@ -18,7 +18,7 @@ class Stream(Protocol):
 
     def feed(self, chunk: ChatChunk) -> list[StreamEvent]: ...
 
-    def finish(self) -> list[StreamEvent]: ...
+    def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]: ...
 
     def fail(self, fault: Fault) -> list[StreamEvent]: ...
 
@@ -46,8 +46,8 @@ class StagedStream:
     def feed(self, chunk: ChatChunk) -> list[StreamEvent]:
         return self._stage.take(self._stream.feed(chunk))
 
-    def finish(self) -> list[StreamEvent]:
-        return self._stage.take(self._stream.finish())
+    def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]:
+        return self._stage.take(self._stream.finish(counted))
 
     def fail(self, fault: Fault) -> list[StreamEvent]:
         return self._stage.take(self._stream.fail(fault))

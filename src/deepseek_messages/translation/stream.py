@@ -161,14 +161,19 @@ class MessageStream:
                 self._choice(choice)
         return self._writer.take()
 
-    def finish(self) -> list[StreamEvent]:
-        """The upstream said it was done. Raises ``Fault`` (cut) when it never said how."""
+    def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]:
+        """The upstream said it was done, or was closed since ``complete`` is true. ``counted``
+        stands in for figures that it did not tell. Raises ``Fault`` (cut) when it never said how.
+        """
         if self.state is State.CLOSED:
             return []
         if self._stop is None:
             raise cut("the upstream's answer ended without a finish reason")
+        told = self._usage
+        if counted is not None:
+            told = counted if told is None else merge(counted, told)
         estimate = estimate_tokens(self._ascii, self._others)
-        usage = to_usage(self._usage, prompt_tokens=self._prompt_tokens, output_estimate=estimate)
+        usage = to_usage(told, prompt_tokens=self._prompt_tokens, output_estimate=estimate)
         self._writer.end(MessageDeltaBody(self._stop, self._sequence), usage)
         return self._writer.take()
 

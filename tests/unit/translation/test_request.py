@@ -406,17 +406,25 @@ def test_bad_top_k_is_refused_where_it_counts() -> None:
 
 
 @pytest.mark.row("stop_sequences")
-def test_sr07_stop_sequences_beyond_the_upstreams_limit_are_planned() -> None:
-    many = [f"<{number}>" for number in range(20)]
+@pytest.mark.parametrize("count", [1, 20])
+def test_sr05_sr07_stop_sequences_are_matched_here_where_the_upstream_hides_the_match(
+    count: int,
+) -> None:
+    many = [f"<{number}>" for number in range(count)]
     done = translated("hi", stop_sequences=many)
 
-    assert done.sent["stop"] == many[:16]
+    assert "stop" not in done.sent
+    assert done.sent["stream"] is True  # so that it can be cut
     assert done.plan.stop_sequences == tuple(many)
     assert done.notes == ["emulated=stop_sequences@stop_sequences"]
 
 
-def test_sr07_one_stop_sequence_is_sent_as_a_list() -> None:
-    assert translated("hi", stop_sequences=["END"]).sent["stop"] == ["END"]
+def test_sr07_stop_sequences_are_sent_as_a_list_to_a_server_that_names_the_match() -> None:
+    done = translated("hi", dialect=VLLM, stop_sequences=["END"])
+
+    assert done.sent["stop"] == ["END"]
+    assert "stream" not in done.sent
+    assert done.notes == []
 
 
 @pytest.mark.parametrize("given", [[], [""], None])
