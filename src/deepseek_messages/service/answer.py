@@ -11,16 +11,18 @@ from typing import Protocol
 
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.catalogue import Model, resolve
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.reply import reply_stream
+from deepseek_messages.translation.request import sees_images, to_chat
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.stream import MessageStream
+from deepseek_messages.translation.stages import Stream
 from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
@@ -58,6 +60,7 @@ class Answerer:
         upstream: Upstream,
         seal: Seal,
         counter: PromptCounter,
+        documents: DocumentReader,
         admission: Admission,
         message_id: Callable[[], str],
         default_model: str,
@@ -67,6 +70,7 @@ class Answerer:
         self._upstream = upstream
         self._seal = seal
         self._counter = counter
+        self._documents = documents
         self._admission = admission
         self._message_id = message_id
         self._default_model = default_model
@@ -104,6 +108,8 @@ class Answerer:
         served = await self._upstream.models()
         choice = resolve(request.model, served, self._default_model, self._aliases)
         record.model = choice.model.id
+        sees = sees_images(choice.model, self._upstream.dialect)
+        request = await self._documents.prepare(request, sees=sees)
         notes = Notes(strict=self._strict)
         translation = to_chat(request, choice, self._upstream.dialect, notes, self._seal)
         call = UpstreamCall(
@@ -155,7 +161,7 @@ class Answer:
         self._count = count
         self._counting: asyncio.Task[int | None] | None = None
         self._stream: ChatStream | None = None
-        self._machine: MessageStream | None = None
+        self._machine: Stream | None = None
         self._record = record
         self._usage: Usage | None = None
         self._told_end = False  # the upstream gave its finish reason
@@ -246,12 +252,12 @@ class Answer:
         """Whether the last event was given."""
         return self.state is not State.OPEN
 
-    async def _machine_ready(self) -> MessageStream:
+    async def _machine_ready(self) -> Stream:
         if self._machine is not None:
             return self._machine
         tokens = await self._counted_in_time()
         if self._machine is None:  # nobody was first meanwhile
-            self._machine = MessageStream(
+            self._machine = reply_stream(
                 self._plan, self._message_id, prompt_tokens=tokens, seal=self._seal
             )
         return self._machine

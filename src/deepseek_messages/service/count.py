@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.counting import Counter, CountResult
+from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import resolve
+from deepseek_messages.translation.request import sees_images
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.wire.messages import MessagesRequest
 
@@ -18,12 +20,14 @@ class CountTokens:
         *,
         upstream: Upstream,
         counter: Counter,
+        documents: DocumentReader,
         default_model: str,
         aliases: Mapping[str, str] | None = None,
         strict: bool = False,
     ) -> None:
         self._upstream = upstream
         self._counter = counter
+        self._documents = documents
         self._default_model = default_model
         self._aliases = aliases or {}
         self._strict = strict
@@ -39,6 +43,8 @@ class CountTokens:
         served = await self._upstream.models()
         choice = resolve(request.model, served, self._default_model, self._aliases)
         record.model = choice.model.id
+        sees = sees_images(choice.model, self._upstream.dialect)
+        request = await self._documents.prepare(request, sees=sees)
         counted = await self._counter.count(
             request, choice, credential=caller.credential, strict=self._strict
         )

@@ -188,6 +188,28 @@ class ModelsSettings(Struct, frozen=True, kw_only=True):
     ] = {}
 
 
+class DocumentsSettings(Struct, frozen=True, kw_only=True):
+    """How PDF documents are read."""
+
+    pdf: Annotated[
+        Literal["text", "images"],
+        Meta(
+            description="What the model gets of a PDF: the text of its pages, or pictures of them "
+            "where the model sees. Documents with citations are always read as text."
+        ),
+    ] = "text"
+    max_pages: Annotated[
+        Count, Meta(description="Most pages of one PDF; more are answered 400.")
+    ] = limits.MAX_PDF_PAGES
+    timeout: Annotated[Seconds, Meta(description="Longest time that reading one PDF may take.")] = (
+        limits.PDF_TIMEOUT
+    )
+    memory_bytes: Annotated[
+        Count, Meta(description="Memory that the process which reads a PDF may take.")
+    ] = limits.PDF_MEMORY_BYTES
+    workers: Annotated[Count, Meta(description="PDF documents that are read at the same time.")] = 2
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     """What is logged, to standard error."""
 
@@ -215,6 +237,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     upstream: UpstreamSettings = UpstreamSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     models: ModelsSettings = ModelsSettings()
+    documents: DocumentsSettings = DocumentsSettings()
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     strict: Annotated[

@@ -80,3 +80,12 @@ MAX_SHOWN_MODELS = 32
 # How much of tool definitions is shown again at later references to the same tools. A Claude Code
 # session repeats a handful of schemas of about 2 kB.
 MAX_REPEATED_SCHEMA_CHARS = 1024 * 1024
+
+# Anthropic's own limit for one request to a model with a large window (guide "PDF support").
+MAX_PDF_PAGES = 600
+
+# PDFium read 600 full pages in 0.7 s and drew 40 of them in a second (one core, 2026).
+PDF_TIMEOUT = 30.0
+
+# Python, PDFium and a file of 32 MiB take about 300 MiB of address space.
+PDF_MEMORY_BYTES = 1024 * 1024 * 1024

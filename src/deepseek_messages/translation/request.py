@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from deepseek_messages.translation import thinking
 from deepseek_messages.translation.blocks import At, Context, parts_of, text_of
-from deepseek_messages.translation.catalogue import Choice
+from deepseek_messages.translation.catalogue import Choice, Model
 from deepseek_messages.translation.citations import mark
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Action, Notes
@@ -72,7 +72,7 @@ def to_chat(
         notes=notes,
         seal=seal,
         tools=book,
-        sees=model.sees if dialect.images is None else dialect.images,
+        sees=sees_images(model, dialect),
         place=place,
         fills_reasoning=on and dialect.demands_reasoning and dialect.replays_reasoning is not None,
         references=[],
@@ -115,6 +115,11 @@ def to_chat(
         no_output=request.max_tokens == 0,
     )
     return Translation(chat, plan)
+
+
+def sees_images(model: Model, dialect: Dialect) -> bool:
+    """Whether images may be sent."""
+    return model.sees if dialect.images is None else dialect.images
 
 
 # --- tools and thinking ---------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answerer
 from deepseek_messages.service.count import CountTokens
 from deepseek_messages.service.counting import Counter
+from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.models import ModelDirectory
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.settings import Settings
@@ -57,9 +58,11 @@ class Parts:
         self.metrics = Metrics()
         seal = Seal(_seal_key(settings.state_dir))
         self.counter = Counter(seal=seal, upstream=upstream)
+        documents = DocumentReader(settings.documents)
         self.count = CountTokens(
             upstream=upstream,
             counter=self.counter,
+            documents=documents,
             default_model=models.default,
             aliases=models.aliases,
             strict=settings.strict,
@@ -68,6 +71,7 @@ class Parts:
             upstream=upstream,
             seal=seal,
             counter=self.counter,
+            documents=documents,
             admission=Admission(server.max_concurrency),
             message_id=message_id,
             default_model=models.default,

@@ -9,6 +9,8 @@ import pytest
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answer, Answerer
 from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.documents import DocumentReader
+from deepseek_messages.settings import DocumentsSettings
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.catalogue import PRO, Model
 from deepseek_messages.translation.faults import Fault, FaultKind
@@ -55,6 +57,7 @@ def answerer(
         upstream=upstream,
         seal=Seal(b"key"),
         counter=Counted(count),
+        documents=DocumentReader(DocumentsSettings()),
         admission=Admission(limit),
         message_id=lambda: "msg_1",
         default_model="deepseek-chat",

@@ -1,0 +1,236 @@
+"""PDF documents of a request, read before it is translated.
+
+Each PDF goes to a process of its own (``pdf_worker``) with little memory and time; what it holds
+comes back as pages, which then stand in the request as content. Pages are remembered by the
+digest of the file, so a history that brings its documents along at every turn costs one look each.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import OrderedDict
+from contextlib import suppress
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from deepseek_messages.service import pdf_worker
+from deepseek_messages.settings import DocumentsSettings
+from deepseek_messages.translation.documents import PDF, PagesSource, is_citable
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.wire.messages import (
+    Base64Source,
+    ContentBlock,
+    DocumentBlock,
+    ImageBlock,
+    InputMessage,
+    MessagesRequest,
+    TextBlock,
+    ToolResultBlock,
+    ToolResultContent,
+)
+
+# Text of all pages of one document, in characters: four for each token of DeepSeek's largest
+# window of 1M. Pictures are PNG in base64, and a request of 48 MiB is the most DeepSeek takes.
+MAX_TEXT_CHARS = 4 * 1024 * 1024
+MAX_PICTURE_CHARS = 40 * 1024 * 1024
+
+# Pages that are remembered, in characters.
+CACHE_CHARS = 32 * 1024 * 1024
+
+# Anthropic's own words, which Claude Code knows: it takes the document out, tells the model, and
+# goes on (its binary matches them without regard to case).
+_WORDS = {
+    pdf_worker.ERROR_BROKEN: "The PDF specified was not valid.",
+    pdf_worker.ERROR_EMPTY: "PDF cannot be empty.",
+    pdf_worker.ERROR_ENCRYPTED: "The PDF specified is password protected.",
+    pdf_worker.ERROR_PAGES: "A maximum of {pages} PDF pages may be provided.",
+    pdf_worker.ERROR_LONG: "Could not process PDF: its content is too large.",
+}
+_UNREADABLE = "Could not process PDF: reading it took too long or too much memory."
+
+
+# How a PNG begins in base64.
+_PNG = "iVBORw0KGgo"
+
+
+class _Answer(Struct):
+    pages: list[str] | None = None
+    error: str | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+Kind = str  # "text" or "images"
+
+
+class DocumentReader:
+    """Replaces the PDF documents of requests by their pages. One per application."""
+
+    def __init__(self, settings: DocumentsSettings) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(settings.workers)
+        self._pages: OrderedDict[tuple[bytes, Kind], list[str]] = OrderedDict()
+        self._size = 0
+
+    async def prepare(self, request: MessagesRequest, *, sees: bool) -> MessagesRequest:
+        """``request`` with its PDF documents read; ``sees`` says whether the model takes
+        pictures. Raises ``Refusal`` for a file that cannot be read.
+        """
+        messages: list[InputMessage] | None = None
+        for index, message in enumerate(request.messages):
+            content = message.content
+            if isinstance(content, str) or not content:
+                continue
+            if not any(map(_holds_pdf, content)):
+                continue
+            read = [
+                await self._block(block, f"messages.{index}.content.{position}", sees)
+                for position, block in enumerate(content)
+            ]
+            messages = messages or list(request.messages)
+            messages[index] = replace(message, content=read)
+        return request if messages is None else replace(request, messages=messages)
+
+    async def _block(self, block: ContentBlock, at: str, sees: bool) -> ContentBlock:
+        if _is_pdf(block):
+            assert isinstance(block, DocumentBlock)
+            return await self._document(block, at, sees)
+        if isinstance(block, ToolResultBlock) and _holds_pdf(block):
+            assert isinstance(block.content, list)
+            content: list[ToolResultContent] = [
+                await self._document(item, f"{at}.content.{inner}", sees)
+                if isinstance(item, DocumentBlock) and _is_pdf(item)
+                else item
+                for inner, item in enumerate(block.content)
+            ]
+            return replace(block, content=content)
+        return block
+
+    async def _document(self, block: DocumentBlock, at: str, sees: bool) -> DocumentBlock:
+        assert isinstance(block.source, Base64Source)
+        # What rests on a picture cannot be quoted.
+        pictures = self._settings.pdf == "images" and sees and not is_citable(block)
+        kind = "images" if pictures else "text"
+        path = f"{at}.document.source.base64.data"
+        pages = await self._read(block.source.data, kind, path)
+        content: list[TextBlock | ImageBlock] = [
+            ImageBlock(source=Base64Source(media_type="image/png", data=page))
+            if pictures and page.startswith(_PNG)
+            else TextBlock(text=page)
+            for page in pages
+        ]
+        return replace(block, source=PagesSource(content=content))
+
+    async def _read(self, data: str, kind: Kind, path: str) -> list[str]:
+        digest = await asyncio.to_thread(_digest, data)
+        key = (digest, kind)
+        if (pages := self._pages.get(key)) is not None:
+            self._pages.move_to_end(key)
+            return pages
+        try:
+            pdf = await asyncio.to_thread(_decoded, data)
+        except binascii.Error:
+            raise Refusal("Invalid base64 data", path=path) from None
+        async with self._slots:
+            if (pages := self._pages.get(key)) is not None:  # another request read it meanwhile
+                return pages
+            pages = await self._work(pdf, kind, path)
+        self._remember(key, pages)
+        return pages
+
+    async def _work(self, pdf: bytes, kind: Kind, path: str) -> list[str]:
+        """The pages, from a process that is gone when this returns."""
+        settings = self._settings
+        most = MAX_PICTURE_CHARS if kind == "images" else MAX_TEXT_CHARS
+        limits = (settings.max_pages, most, settings.memory_bytes, int(settings.timeout) + 1)
+        # Isolated (-I): no environment, no working directory, no user's packages.
+        command = (sys.executable, "-I", "-m", pdf_worker.__name__, kind, *map(str, limits))
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_bare_environment()
+        )
+        try:
+            async with asyncio.timeout(settings.timeout):
+                output = await _exchange(process, pdf, limit=6 * most + 65536)
+                await process.wait()
+        except (TimeoutError, ConnectionError):
+            raise Refusal(_UNREADABLE, path=path) from None
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        try:
+            found = _answer.decode(output)
+        except msgspec.DecodeError:
+            raise Refusal(_UNREADABLE, path=path) from None
+        if found.error == pdf_worker.ERROR_LONG and kind == "images":
+            return await self._work(pdf, "text", path)  # too many pictures for one request
+        if found.pages is None:
+            words = _WORDS.get(found.error or "", _UNREADABLE)
+            raise Refusal(words.format(pages=settings.max_pages), path=path)
+        return found.pages
+
+    def _remember(self, key: tuple[bytes, Kind], pages: list[str]) -> None:
+        size = sum(map(len, pages))
+        if size > CACHE_CHARS or key in self._pages:
+            return
+        self._pages[key] = pages
+        self._size += size
+        while self._size > CACHE_CHARS:
+            _, oldest = self._pages.popitem(last=False)
+            self._size -= sum(map(len, oldest))
+
+
+def _is_pdf(block: object) -> bool:
+    return (
+        isinstance(block, DocumentBlock)
+        and isinstance(block.source, Base64Source)
+        and block.source.media_type == PDF
+    )
+
+
+def _holds_pdf(block: object) -> bool:
+    if isinstance(block, ToolResultBlock):
+        return isinstance(block.content, list) and any(map(_is_pdf, block.content))
+    return _is_pdf(block)
+
+
+def _digest(data: str) -> bytes:
+    return hashlib.sha256(data.encode("ascii", "replace")).digest()
+
+
+def _decoded(data: str) -> bytes:
+    """Base64 as clients write it: with line breaks, perhaps without padding."""
+    plain = "".join(data.split())
+    if not plain.isascii():
+        raise binascii.Error
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
+def _bare_environment() -> dict[str, str]:
+    """Nothing of ours: no key can be read by what a file may make of the process."""
+    return {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+
+
+async def _exchange(process: Process, data: bytes, *, limit: int) -> bytes:
+    """Write ``data``, read the answer, at most ``limit`` bytes of it."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(ConnectionError):  # it may have given up before it read everything
+        process.stdin.write(data)
+        await process.stdin.drain()
+    with suppress(ConnectionError):
+        process.stdin.close()
+    pieces: list[bytes] = []
+    while piece := await process.stdout.read(1 << 20):
+        pieces.append(piece)
+        limit -= len(piece)
+        if limit < 0:
+            return b""
+    return b"".join(pieces)
