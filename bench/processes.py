@@ -138,6 +138,7 @@ format = "json"
         )
         command = [sys.executable, "-m", "deepseek_messages", "serve", "--config", str(config)]
         environment = {"PATH": os.environ["PATH"], "HOME": folder}
+        environment |= {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
         with (
             pathlib.Path(folder, "log").open("wb") as log,
             running(command, stdout=log, stderr=log, env=environment) as process,

@@ -41,6 +41,10 @@ ERROR_BODY_TIMEOUT = 5.0
 # after 5 s; api.deepseek.com was reported to half-close kept connections. Be before them.
 KEEPALIVE_EXPIRY = 4.0
 
+# The largest head (status and headers) that is read from an upstream. curl stops at 300 KiB of
+# headers in all, nginx at 4 to 8 KiB, Node's client at 16 KiB.
+MAX_UPSTREAM_HEAD_BYTES = 64 * 1024
+
 # How long the bytes after the end of a stream ([DONE]) may take before the connection is dropped.
 LINGER_TIMEOUT = 1.0
 

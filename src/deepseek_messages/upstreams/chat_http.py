@@ -74,6 +74,7 @@ class ChatHttpUpstream:
             proxy_from_env=proxy_from_env,
             keepalive=keepalive,
         )
+        self._urls: dict[str, URL] = {}  # by path
         self._probe = Probe(self._client)
         self._models = ModelList(self._probe, preferred=model, clock=clock)
         self._clock = clock
@@ -125,8 +126,11 @@ class ChatHttpUpstream:
     def _chat_url(self, request: ChatRequest) -> URL:
         last = request.messages[-1] if request.messages else None
         prefix = isinstance(last, AssistantMessage) and last.prefix
-        path = self._dialect.prefix_path if prefix else None
-        return self.origin.api(path or self._dialect.path)
+        path = (self._dialect.prefix_path if prefix else None) or self._dialect.path
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self.origin.api(path)
+        return url
 
     async def _settle(self) -> None:
         """Find out, once, what server this is, if nobody said. A fault leaves the guess."""

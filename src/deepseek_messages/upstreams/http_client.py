@@ -1,48 +1,30 @@
-"""One upstream's connections: keep-alive, deadlines, stale connections, prompt closing.
+"""One upstream over HTTP: whose key goes up, and by which way.
 
-Knows HTTP and nothing of chat. What the library behind it (aiohttp) raises leaves as ``Fault``.
+Straight to the origin goes our own pool of connections (``http_pool``); where the environment
+names a proxy, a general HTTP library takes over (``http_proxied``). Knows nothing of chat.
 """
 
-import asyncio
-import io
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from typing import Any
-from weakref import WeakSet
+from typing import Protocol
 
-import aiohttp
-from msgspec import Struct
 from yarl import URL
 
-from deepseek_messages import __version__
 from deepseek_messages.translation.faults import Fault, FaultKind
-from deepseek_messages.translation.limits import (
-    CONNECT_TIMEOUT,
-    FIRST_BYTE_TIMEOUT,
-    IDLE_TIMEOUT,
-    KEEPALIVE_EXPIRY,
-    LINGER_TIMEOUT,
-)
-from deepseek_messages.upstreams import http_faults
+from deepseek_messages.translation.limits import KEEPALIVE_EXPIRY
+from deepseek_messages.upstreams.http_pool import HttpPool
+from deepseek_messages.upstreams.http_reply import Deadlines, HttpReply
 from deepseek_messages.upstreams.origin import Origin, checked_key
 
-USER_AGENT = f"deepseek-messages/{__version__}"
-
-# aiohttp decodes these; anything else cannot be read.
-_KNOWN_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
-
-# aiohttp wants bodies above 1 MiB as a file, so that writing them does not hold the loop.
-_BODY_AS_FILE = 1024 * 1024
+__all__ = ["Deadlines", "HttpClient", "HttpReply"]
 
 
-class Deadlines(Struct, frozen=True, kw_only=True):
-    """How long an upstream may take, in seconds. ``first_byte`` counts from sending the request
-    to the first content of the answer, ``idle`` from one read to the next after that.
-    """
+class _Way(Protocol):
+    """What carries requests to the origin."""
 
-    connect: float = CONNECT_TIMEOUT
-    first_byte: float = FIRST_BYTE_TIMEOUT
-    idle: float = IDLE_TIMEOUT
+    async def request(
+        self, method: str, url: URL, body: bytes | None, key: str | None, limits: Deadlines
+    ) -> HttpReply: ...
+
+    async def aclose(self) -> None: ...
 
 
 class HttpClient:
@@ -60,11 +42,12 @@ class HttpClient:
         self.origin = origin
         self._api_key = checked_key(api_key)
         self._deadlines = deadlines or Deadlines()
-        self._proxy = origin.proxy() if proxy_from_env else None
-        self._keepalive = keepalive
-        self._pooled: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
-        self._open: set[HttpReply] = set()  # answers whose connection is not given back yet
+        proxy = origin.proxy() if proxy_from_env else None
+        self._way: _Way = (
+            HttpPool(origin, keepalive=keepalive)
+            if proxy is None
+            else _by_proxy(origin, proxy, keepalive)
+        )
 
     @property
     def has_key(self) -> bool:
@@ -79,247 +62,32 @@ class HttpClient:
         body: bytes | None = None,
         credential: str | None = None,
         deadlines: Deadlines | None = None,
-    ) -> "HttpReply":
+    ) -> HttpReply:
         """Send a request; return when the answer's status and headers are there.
 
         ``credential`` goes up instead of the upstream's own key. Raises ``Fault``. Cancelling
         closes the connection at once. A kept connection that turns out to be dead is replaced
         by a fresh one, once, and only if no byte of an answer came.
         """
-        limits = deadlines or self._deadlines
-        request = _Request(method, url, body, self._headers(credential, has_body=body is not None))
-        attempt = _Attempt()
-        try:
-            return await self._try(attempt, request, limits)
-        except _Stale:
-            return await self._try(_Attempt(fresh=True), request, limits)
+        key = (_checked(credential) if credential else None) or self._api_key
+        return await self._way.request(method, url, body, key, deadlines or self._deadlines)
 
     async def aclose(self) -> None:
         """Close all connections, also those in use."""
-        for reply in tuple(self._open):
-            reply.close()
-        sessions = [s for s in (self._pooled, self._fresh) if s is not None]
-        self._pooled = self._fresh = None
-        for session in sessions:
-            await session.close()
-
-    async def _try(
-        self, attempt: "_Attempt", request: "_Request", limits: Deadlines
-    ) -> "HttpReply":
-        origin = self.origin.label
-        first_by = asyncio.get_running_loop().time() + limits.first_byte
-        _CURRENT.set(attempt)
-        try:
-            async with asyncio.timeout_at(first_by):
-                response = await self._session(fresh=attempt.fresh).request(
-                    request.method,
-                    request.url,
-                    data=request.data(),
-                    headers=request.headers,
-                    allow_redirects=False,
-                    proxy=self._proxy,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect),
-                )
-        except BaseException as error:
-            attempt.abort()
-            if attempt.reused and isinstance(error, _DEAD_CONNECTION):
-                raise _Stale from error
-            if attempt.connected and isinstance(error, TimeoutError):
-                raise http_faults.first_byte_timeout(origin, limits.first_byte) from error
-            if isinstance(error, aiohttp.ClientError | OSError):
-                connected = attempt.connected
-                raise http_faults.from_send_error(error, origin, connected=connected) from error
-            raise
-        reply = HttpReply(
-            response,
-            attempt,
-            origin=origin,
-            limits=limits,
-            first_by=first_by,
-            on_close=self._open.discard,
-        )
-        self._open.add(reply)
-        return reply
-
-    def _headers(self, credential: str | None, *, has_body: bool) -> dict[str, str]:
-        """Everything that goes up besides the body; nothing else of a caller's ever does."""
-        headers = {
-            "accept": "application/json, text/event-stream",
-            "accept-encoding": "identity",
-            "user-agent": USER_AGENT,
-        }
-        if has_body:
-            headers["content-type"] = "application/json"
-        if key := self._checked(credential) or self._api_key:
-            headers["authorization"] = f"Bearer {key}"
-        return headers
-
-    @staticmethod
-    def _checked(credential: str | None) -> str | None:
-        try:
-            return checked_key(credential)
-        except ValueError as error:
-            raise Fault(
-                FaultKind.REFUSED, str(error), status=401, should_retry=False, transient=False
-            ) from error
-
-    def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
-        """The session that keeps connections, or the one whose connections are always new."""
-        if fresh:
-            if self._fresh is None:
-                self._fresh = _new_session(_Connector(force_close=True, limit=0))
-            return self._fresh
-        if self._pooled is None:
-            connector = _Connector(keepalive_timeout=self._keepalive, limit=0)
-            self._pooled = _new_session(connector)
-        return self._pooled
+        await self._way.aclose()
 
 
-class HttpReply:
-    """An answer whose body is still coming. ``close`` it on every path."""
+def _by_proxy(origin: Origin, proxy: URL, keepalive: float) -> _Way:
+    # Loading this library takes longer than the rest of the start together.
+    from deepseek_messages.upstreams.http_proxied import ProxiedClient  # noqa: PLC0415
 
-    def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        attempt: "_Attempt",
-        *,
-        origin: str,
-        limits: Deadlines,
-        first_by: float,
-        on_close: Callable[["HttpReply"], None],
-    ) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self.origin = origin
-        self._response = response
-        self._attempt = attempt
-        self._limits = limits
-        self._first_by: float | None = first_by
-        self._on_close = on_close
-        self._lingering: asyncio.TimerHandle | None = None
-
-    def begun(self) -> None:
-        """Content has come: from now on only silence between two reads is limited."""
-        self._first_by = None
-
-    async def read(self) -> bytes:
-        """The bytes that have arrived, at least one; empty at the end of the body.
-
-        Raises ``Fault`` when the connection breaks, a deadline passes, or the body is in an
-        encoding that was not asked for and cannot be read.
-        """
-        encoding = self.headers.get("content-encoding", "").strip().lower()
-        if encoding not in _KNOWN_ENCODINGS:
-            raise http_faults.garbage_fault(self.origin, "an unknown content encoding")
-        loop_time = asyncio.get_running_loop().time
-        until = self._first_by if self._first_by is not None else loop_time() + self._limits.idle
-        try:
-            async with asyncio.timeout_at(until):
-                return await self._response.content.readany()
-        except TimeoutError as error:
-            if self._first_by is not None:
-                seconds = self._limits.first_byte
-                raise http_faults.first_byte_timeout(self.origin, seconds) from error
-            raise http_faults.idle_timeout(self.origin, self._limits.idle) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise http_faults.from_read_error(error, self.origin) from error
-
-    async def read_all(self, limit: int) -> bytes:
-        """The whole body up to ``limit`` bytes; one byte more when it is longer."""
-        parts: list[bytes] = []
-        size = 0
-        while size <= limit and (data := await self.read()):
-            parts.append(data)
-            size += len(data)
-        return b"".join(parts)[: limit + 1]
-
-    def close(self) -> None:
-        """Drop the connection at once unless the whole body was read. May be called again."""
-        if self._lingering is not None:
-            self._lingering.cancel()
-        if not self._response.closed:
-            self._response.close()
-            self._attempt.abort()
-        self._on_close(self)
-
-    def settle(self) -> None:
-        """The content is complete: let the few bytes that end the body arrive in their own
-        time, so that the connection can be kept, but not for longer than a moment.
-        """
-        if self._response.closed:
-            self._on_close(self)
-        elif self._lingering is None:
-            loop = asyncio.get_running_loop()
-            self._lingering = loop.call_later(LINGER_TIMEOUT, self.close)
+    return ProxiedClient(origin, proxy, keepalive=keepalive)
 
 
-class _Request(Struct, frozen=True):
-    method: str
-    url: URL
-    body: bytes | None
-    headers: dict[str, str]
-
-    def data(self) -> bytes | io.BytesIO | None:
-        if self.body is not None and len(self.body) > _BODY_AS_FILE:
-            return io.BytesIO(self.body)
-        return self.body
-
-
-class _Stale(Exception):
-    """A kept connection was already dead when the request went out."""
-
-
-_DEAD_CONNECTION = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-
-
-class _Attempt:
-    """One try on one connection: what the connector tells the sender."""
-
-    __slots__ = ("fresh", "reused", "transport")
-
-    def __init__(self, *, fresh: bool = False) -> None:
-        self.fresh = fresh
-        self.reused = False
-        self.transport: asyncio.Transport | None = None
-
-    @property
-    def connected(self) -> bool:
-        return self.transport is not None
-
-    def abort(self) -> None:
-        """Close without waiting for unsent bytes or a TLS farewell."""
-        if self.transport is not None:
-            self.transport.abort()
-
-
-_CURRENT: ContextVar[_Attempt] = ContextVar("_CURRENT")
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Tells the attempt under way which connection it got, and whether it was used before."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._known: WeakSet[object] = WeakSet()
-
-    async def connect(  # aiohttp's signature
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Any],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
-    ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
-        attempt = _CURRENT.get()
-        attempt.transport = connection.transport
-        attempt.reused = connection.protocol in self._known
-        self._known.add(connection.protocol)
-        return connection
-
-
-def _new_session(connector: _Connector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),  # callers share connections, never cookies
-        trust_env=False,  # the proxy is ours to choose, and no key comes from a .netrc
-        raise_for_status=False,
-    )
+def _checked(credential: str) -> str | None:
+    try:
+        return checked_key(credential)
+    except ValueError as error:
+        raise Fault(
+            FaultKind.REFUSED, str(error), status=401, should_retry=False, transient=False
+        ) from error

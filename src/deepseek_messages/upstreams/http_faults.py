@@ -1,20 +1,23 @@
-"""What the HTTP library raises, told as our ``Fault``.
+"""What goes wrong between us and an upstream, told as our ``Fault``.
 
 The messages name the upstream's origin and never a key, a path or a piece of the request.
 """
 
 import os
+import socket
 import ssl
-
-import aiohttp
 
 from deepseek_messages.translation import faults
 from deepseek_messages.translation.faults import Fault, FaultKind
 
 
-def connect_fault(origin: str, error: BaseException | None = None) -> Fault:
-    """No connection came about: nothing of the request was read by anybody."""
-    return faults.connect(f"could not connect to the upstream {origin}{_why(error)}")
+def connect_fault(origin: str, error: BaseException | None = None, why: str = "") -> Fault:
+    """No connection came about: nothing of the request was read by anybody. ``why`` says it in a
+    few words; without it ``error`` does.
+    """
+    why = why or reason(error)
+    why = f" ({why})" if why else ""
+    return faults.connect(f"could not connect to the upstream {origin}{why}")
 
 
 def first_byte_timeout(origin: str, seconds: float) -> Fault:
@@ -46,52 +49,18 @@ def redirect_fault(origin: str, status: int) -> Fault:
     return Fault(FaultKind.REFUSED, message, upstream_status=status, transient=False)
 
 
-def from_send_error(error: BaseException, origin: str, *, connected: bool) -> Fault:
-    """A failure between the first attempt to connect and the end of the answer's headers."""
-    match error:
-        case aiohttp.ClientHttpProxyError():
-            return connect_fault(origin, error)
-        case aiohttp.ClientResponseError():
-            return garbage_fault(origin, "something that is not HTTP")
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() if connected:
-            return cut_fault(origin)
-        case _:
-            return cut_fault(origin) if connected else connect_fault(origin, error)
-
-
-def from_read_error(error: BaseException, origin: str) -> Fault:
-    """A failure while the answer's body is read."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, aiohttp.http_exceptions.ContentEncodingError):
-            return garbage_fault(origin, "a body that does not fit its content encoding")
-        cause = cause.__cause__
-    return cut_fault(origin)
-
-
-def _why(error: BaseException | None) -> str:
+def reason(error: BaseException | None) -> str:
     """The reason in a few words, from the error's type: its text may hold local addresses."""
     match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            why = f"TLS: {_tls_reason(error)}"
-        case aiohttp.ClientConnectorDNSError():
-            why = "unknown host"
-        case aiohttp.ClientHttpProxyError():
-            why = f"the proxy answered {error.status}"
-        case aiohttp.ClientProxyConnectionError():
-            why = "the proxy cannot be reached"
+        case ssl.SSLCertVerificationError():
+            return f"TLS: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS: {error.reason or 'handshake failed'}"
+        case socket.gaierror():
+            return "unknown host"
         case TimeoutError():
-            why = "no answer"
+            return "no answer"
         case OSError() if error.errno:
-            why = os.strerror(error.errno).lower()
+            return os.strerror(error.errno).lower()
         case _:
             return ""
-    return f" ({why})"
-
-
-def _tls_reason(error: BaseException) -> str:
-    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return inner.verify_message
-    reason = getattr(inner, "reason", None)
-    return reason if isinstance(reason, str) else "handshake failed"

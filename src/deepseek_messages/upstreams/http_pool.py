@@ -1,0 +1,180 @@
+"""Connections to one origin, kept for the next request while they are fresh."""
+
+import asyncio
+import socket
+import ssl
+
+import aiohappyeyeballs
+from yarl import URL
+
+from deepseek_messages import __version__
+from deepseek_messages.upstreams import http_faults
+from deepseek_messages.upstreams.http_connection import Connection, PooledReply, StaleError
+from deepseek_messages.upstreams.http_reply import Deadlines
+from deepseek_messages.upstreams.origin import Origin
+
+USER_AGENT = f"deepseek-messages/{__version__}"
+
+# Seconds between attempts at a host's addresses (RFC 8305 §8: 250 ms).
+NEXT_ADDRESS_AFTER = 0.25
+
+# Bodies below this size leave in one write with the head; larger ones in pieces of this size, so
+# that encrypting them does not hold the loop.
+PIECE = 256 * 1024
+
+
+class HttpPool:
+    """Sends requests to one origin, each on a connection of its own. ``keepalive`` is how long an
+    idle connection is kept, in seconds; the one used last is used first.
+    """
+
+    def __init__(self, origin: Origin, *, keepalive: float) -> None:
+        self._origin = origin
+        self._label = origin.label
+        self._keepalive = keepalive
+        self._tls: ssl.SSLContext | None = None
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._emptied: asyncio.Future[None] | None = None
+        self._heads: dict[tuple[str, URL, bool], bytes] = {}
+
+    async def request(
+        self, method: str, url: URL, body: bytes | None, key: str | None, limits: Deadlines
+    ) -> PooledReply:
+        """As ``HttpClient.send``; ``key`` is the credential that goes up."""
+        head = self._head(method, url, body, key)
+        loop = asyncio.get_running_loop()
+        first_by = loop.time() + limits.first_byte
+        connection = self._take()
+        if connection is not None:
+            try:
+                return await self._ask(connection, head, body, limits, first_by)
+            except StaleError:
+                pass
+        connection = await self._connect(loop, limits, first_by)
+        return await self._ask(connection, head, body, limits, first_by)
+
+    async def aclose(self) -> None:
+        """Close all connections, also those in use."""
+        for connection in tuple(self._all):
+            connection.abort(http_faults.cut_fault(self._label))
+        if self._all:  # the loop tells each in one of its next rounds
+            self._emptied = asyncio.get_running_loop().create_future()
+            await self._emptied
+
+    def free(self, connection: Connection) -> None:
+        """A connection has delivered an answer and can take another request."""
+        if self._keepalive <= 0:
+            connection.abort()
+            return
+        self._idle.append(connection)
+        connection.expire_in(self._keepalive)
+
+    def lost(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._emptied is not None and not self._all and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def _ask(
+        self,
+        connection: Connection,
+        head: bytes,
+        body: bytes | None,
+        limits: Deadlines,
+        first_by: float,
+    ) -> PooledReply:
+        reply = connection.begin(self._label, limits, first_by)
+        try:
+            if body is None or len(body) < PIECE:
+                connection.write(head + body if body else head)
+                await reply.wait_head()
+            else:
+                await self._send_large(connection, reply, head, memoryview(body))
+        except BaseException:
+            connection.abort()
+            raise
+        return reply
+
+    async def _send_large(
+        self, connection: Connection, reply: PooledReply, head: bytes, body: memoryview
+    ) -> None:
+        connection.sending = True
+        connection.write(head)
+        for start in range(0, len(body), PIECE):
+            await reply.wait_room()
+            if reply.has_head:  # it answered before it had read everything
+                return
+            connection.write(body[start : start + PIECE])
+        connection.sending = False
+        await reply.wait_head()
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closing:
+                return connection
+        return None
+
+    async def _connect(
+        self, loop: asyncio.AbstractEventLoop, limits: Deadlines, first_by: float
+    ) -> Connection:
+        by = min(loop.time() + limits.connect, first_by)
+        try:
+            async with asyncio.timeout_at(by):
+                return await self._connected(loop)
+        except (OSError, ssl.SSLError) as error:  # TimeoutError is an OSError
+            raise http_faults.connect_fault(self._label, error) from error
+
+    async def _connected(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        url = self._origin.base
+        assert url.host is not None
+        addresses = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        sock = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER, loop=loop
+        )
+        tls = self._tls_context() if url.scheme == "https" else None
+        name = url.raw_host if tls is not None else None
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(self), sock=sock, ssl=tls, server_hostname=name
+            )
+        except BaseException as error:
+            sock.close()
+            if tls is None and isinstance(error, OSError):  # it was connected, and is no more
+                raise http_faults.cut_fault(self._label) from error
+            raise
+        self._all.add(connection)
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+    def _head(self, method: str, url: URL, body: bytes | None, key: str | None) -> bytes:
+        """Everything that goes up besides the body; nothing else of a caller's ever does."""
+        place = (method, url, body is not None)
+        head = self._heads.get(place)
+        if head is None:
+            head = self._heads[place] = _fixed_head(method, url, has_body=body is not None)
+        if key is not None:
+            head += b"authorization: Bearer %b\r\n" % key.encode()
+        if body is not None:
+            head += b"content-length: %d\r\n" % len(body)
+        return head + b"\r\n"
+
+
+def _fixed_head(method: str, url: URL, *, has_body: bool) -> bytes:
+    lines = [
+        f"{method} {url.raw_path_qs} HTTP/1.1",
+        f"host: {url.host_port_subcomponent}",
+        "accept: application/json, text/event-stream",
+        "accept-encoding: identity",
+        f"user-agent: {USER_AGENT}",
+    ]
+    if has_body:
+        lines.append("content-type: application/json")
+    return "".join(f"{line}\r\n" for line in lines).encode()
