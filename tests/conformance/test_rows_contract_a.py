@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_messages.upstreams.double import AUTUMN_2025, Call, Double, Text, Think
+from deepseek_messages.upstreams.double import AUTUMN_2025, Call, Double, Stall, Text, Think
 from tests.conformance.rig import JSON, Reply, Rig, running_rig
 
 row = pytest.mark.row
@@ -187,6 +187,19 @@ def test_answer_ends_at_a_stop_sequence(rig: Rig) -> None:
     assert reply.text == "one two "
     assert reply.body["stop_reason"] == "stop_sequence"
     assert reply.body["stop_sequence"] == "STOP"
+
+
+@row("stop_sequences")
+def test_stream_ends_at_a_stop_sequence_and_the_upstream_is_closed(rig: Rig) -> None:
+    reply = rig.served(Text("one two STOP"), Stall(), stream=True, stop_sequences=["STOP"])
+    assert reply.events[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "STOP"}
+    usage = reply.events[-2]["usage"]
+    assert usage["input_tokens"] == reply.events[0]["message"]["usage"]["input_tokens"] > 0
+    assert usage["output_tokens"] == 3
+    assert reply.notes == ["emulated=stop_sequences@stop_sequences"]
+    assert reply.seen is not None
+    assert reply.seen.ended.wait(30)
+    assert reply.seen.outcome == "client gone"
 
 
 @row("stop_sequences")

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.cut import CountText, Spoken
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.catalogue import Model, resolve
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.notes import Notes
+from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.request import sees_images, to_chat
@@ -24,7 +25,7 @@ from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.stages import Stream
 from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
-from deepseek_messages.wire.chat import ChatChunk
+from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
 from deepseek_messages.wire.messages import Message, MessagesRequest, Usage
 
@@ -33,12 +34,19 @@ from deepseek_messages.wire.messages import Message, MessagesRequest, Usage
 # last event in any case.
 COUNT_GRACE = 0.1
 
+# Seconds that the last event waits for it when the upstream was closed before it told its figures.
+COUNT_AT_CUT = 5.0
+
 
 class PromptCounter(Protocol):
     """What tells the size of a translated prompt."""
 
     async def count_chat(self, call: UpstreamCall, model: Model) -> int | None:
         """Tokens, or ``None`` when nothing better than a guess is known. Never on the loop."""
+        ...
+
+    async def count_output(self, text: str, model: Model) -> int | None:
+        """Tokens of what a model wrote, or ``None``. Never on the loop."""
         ...
 
 
@@ -125,8 +133,9 @@ class Answerer:
             seal=self._seal,
             notes=notes,
             count=(lambda: self._counter.count_chat(call, choice.model))
-            if request.stream
+            if translation.chat.stream
             else None,
+            count_output=lambda text: self._counter.count_output(text, choice.model),
             admission=self._admission,
             record=record,
         )
@@ -147,6 +156,7 @@ class Answer:
         seal: Seal,
         notes: Notes,
         count: Callable[[], Awaitable[int | None]] | None,
+        count_output: CountText,
         admission: Admission,
         record: RequestRecord,
     ) -> None:
@@ -159,6 +169,9 @@ class Answer:
         self._message_id = message_id
         self._seal = seal
         self._count = count
+        self._count_output = count_output
+        # Only an answer that may be cut here is listened to.
+        self._spoken = Spoken() if plan.may_be_cut else None
         self._counting: asyncio.Task[int | None] | None = None
         self._stream: ChatStream | None = None
         self._machine: Stream | None = None
@@ -212,9 +225,21 @@ class Answer:
             self._told_end = any(map(_tells_end, chunks))
         # Complete without the upstream's word: a stop sequence was found here. What the upstream
         # would still write is not wanted.
+        if self._spoken is not None:
+            self._spoken.hear(chunks)
         if not chunks or (machine.complete and not self._told_end):
-            events += machine.finish()
+            events += machine.finish(await self._cut() if chunks else None)
             self.state = State.ENDED
+
+    async def _cut(self) -> ChatUsage | None:
+        """Close the upstream in the middle of its answer; the usage that it would have told."""
+        if self._stream is not None:
+            await self._stream.aclose()
+        if self._spoken is None:
+            return None
+        self.notes.add(Action.ESTIMATED, "usage", "stop_sequences")
+        prompt = await self._counted_in_time(COUNT_AT_CUT)
+        return await self._spoken.usage(prompt, self._count_output)
 
     async def whole(self) -> Message:
         """The answer as one message. Raises ``Fault`` if it does not become whole."""
@@ -262,12 +287,12 @@ class Answer:
             )
         return self._machine
 
-    async def _counted_in_time(self) -> int | None:
+    async def _counted_in_time(self, grace: float = COUNT_GRACE) -> int | None:
         counting = self._counting
         if counting is None:
             return None
         if not counting.done():
-            await asyncio.wait((counting,), timeout=COUNT_GRACE)
+            await asyncio.wait((counting,), timeout=grace)
         return counting.result() if counting.done() and not counting.cancelled() else None
 
     async def _counted(self, count: Callable[[], Awaitable[int | None]]) -> int | None:

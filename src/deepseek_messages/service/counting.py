@@ -80,6 +80,15 @@ class Counter:
         except (NotEncodable, UnicodeEncodeError, Refusal, Fault):
             return None
 
+    async def count_output(self, text: str, model: Model) -> int | None:
+        """The size of what ``model`` wrote, or ``None`` when its vocabulary is not known."""
+        if model.encoding is None:
+            return None
+        try:
+            return await self._in_thread(lambda: count_text(text))
+        except (UnicodeEncodeError, Refusal):
+            return None
+
     async def warm(self) -> None:
         """Load the tokenizer now, so that the first request need not wait for it."""
         await self._in_thread(lambda: count_text("warm"))

@@ -34,6 +34,11 @@ class ReplyPlan(Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...] = ()  # what the answer may cite; its text bears marks
     no_output: bool = False  # max_tokens was 0: the one token the upstream makes is left out
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether a stop sequence may be found here, and the upstream closed for it."""
+        return bool(self.stop_sequences) and not self.reports_stop_string
+
 
 class Translation(Struct, frozen=True):
     """A request on the upstream's side, and the plan for its way back."""

@@ -19,7 +19,7 @@ from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.wire.events import MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
-from tests.support.fake import FINISH, FakeStep, FakeUpstream, finish, text
+from tests.support.fake import FINISH, SILENCE, FakeStep, FakeUpstream, finish, text
 
 CUT = Fault(FaultKind.CUT, "cut")
 CALLER = Caller("key-1", credential="sk-mine")
@@ -33,6 +33,9 @@ class Counted:
 
     async def count_chat(self, _call: UpstreamCall, _model: Model) -> int | None:
         return await self._count()
+
+    async def count_output(self, text: str, _model: Model) -> int | None:
+        return 100 + len(text)
 
 
 async def forty_two() -> int:
@@ -114,6 +117,31 @@ async def test_a_count_that_is_late_or_fails_holds_nothing_up(
     events, record = await run(text("a"), FINISH, count=count)
     assert start_of(events).message.usage.input_tokens == 0
     assert record.tokens == Tokens(input=7, output=3)
+
+
+@pytest.mark.anyio
+@pytest.mark.row("stop_sequences")
+@pytest.mark.parametrize("stream", [True, False])
+async def test_sr05_a_stop_sequence_closes_the_upstream_and_the_usage_is_counted(
+    stream: bool,
+) -> None:
+    upstream = FakeUpstream([text("one EN"), text("D two"), SILENCE])
+    record = RequestRecord("req_1")
+    asked = request(stream, stop_sequences=["END"])
+    answer = await answerer(upstream).answer(asked, CALLER, record)
+    await answer.opened()
+    message = await answer.whole()
+    assert upstream.played[0].closed.is_set()
+    await answer.aclose()
+
+    assert upstream.played[0].call.request.stop is None
+    assert [block.text for block in message.content] == ["one "]
+    assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")
+    assert record.tokens == Tokens(input=42, output=100 + len("one END two"))
+    assert record.notes == (
+        "emulated=stop_sequences@stop_sequences",
+        "estimated=usage@stop_sequences",
+    )
 
 
 @pytest.mark.anyio
