@@ -9,22 +9,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
+from msgspec.json import encode
+
 from deepseek_messages.service.admission import Admission
+from deepseek_messages.service.attempts import Attempt, Attempts
 from deepseek_messages.service.callers import Caller
-from deepseek_messages.service.cut import CountText, Spoken
+from deepseek_messages.service.cut import Spoken
 from deepseek_messages.service.documents import DocumentReader
+from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.catalogue import Model, resolve
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Action, Notes
-from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.request import sees_images, to_chat
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.stages import Stream
 from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
+from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
 from deepseek_messages.wire.messages import Message, MessagesRequest, Usage
@@ -69,6 +73,7 @@ class Answerer:
         seal: Seal,
         counter: PromptCounter,
         documents: DocumentReader,
+        editor: ContextEditor,
         admission: Admission,
         message_id: Callable[[], str],
         default_model: str,
@@ -79,6 +84,7 @@ class Answerer:
         self._seal = seal
         self._counter = counter
         self._documents = documents
+        self._editor = editor
         self._admission = admission
         self._message_id = message_id
         self._default_model = default_model
@@ -113,31 +119,60 @@ class Answerer:
         record: RequestRecord,
         session: str | None,
     ) -> "Answer":
-        served = await self._upstream.models()
+        named = _affinity(caller, session or _user_of(request))
+        route = route_to(self._upstream, lambda: _need(request, named))
+
+        async def translate(upstream: Upstream) -> Attempt:
+            return await self._attempt(request, caller, record, named, upstream)
+
+        attempts = Attempts(route, translate)
+        try:
+            attempt = await attempts.first()
+        except BaseException:
+            route.close()
+            raise
+        return Answer(
+            attempt=attempt,
+            attempts=attempts,
+            message_id=self._message_id(),
+            seal=self._seal,
+            admission=self._admission,
+            record=record,
+        )
+
+    async def _attempt(
+        self,
+        request: MessagesRequest,
+        caller: Caller,
+        record: RequestRecord,
+        session: str | None,
+        upstream: Upstream,
+    ) -> Attempt:
+        record.upstream = upstream.name
+        served = await upstream.models()
         choice = resolve(request.model, served, self._default_model, self._aliases)
         record.model = choice.model.id
-        sees = sees_images(choice.model, self._upstream.dialect)
+        sees = sees_images(choice.model, upstream.dialect)
         request = await self._documents.prepare(request, sees=sees)
         notes = Notes(strict=self._strict)
-        translation = to_chat(request, choice, self._upstream.dialect, notes, self._seal)
+        edits = await self._editor.edits(request, choice, notes, caller.credential)
+        translation = to_chat(request, choice, upstream.dialect, notes, self._seal, edits=edits)
         call = UpstreamCall(
             request=translation.chat,
             credential=caller.credential,
-            session=_affinity(caller, session or _user_of(request)),
+            session=session,
+            upstream=upstream.name,
         )
-        return Answer(
-            upstream=self._upstream,
+        return Attempt(
+            upstream=upstream,
+            model=choice.model,
             call=call,
             plan=translation.plan,
-            message_id=self._message_id(),
-            seal=self._seal,
             notes=notes,
             count=(lambda: self._counter.count_chat(call, choice.model))
             if translation.chat.stream
             else None,
             count_output=lambda text: self._counter.count_output(text, choice.model),
-            admission=self._admission,
-            record=record,
         )
 
 
@@ -149,29 +184,17 @@ class Answer:
     def __init__(
         self,
         *,
-        upstream: Upstream,
-        call: UpstreamCall,
-        plan: ReplyPlan,
+        attempt: Attempt,
+        attempts: Attempts,
         message_id: str,
         seal: Seal,
-        notes: Notes,
-        count: Callable[[], Awaitable[int | None]] | None,
-        count_output: CountText,
         admission: Admission,
         record: RequestRecord,
     ) -> None:
-        self.notes = notes
-        self.model = plan.model
         self.fault: Fault | None = None  # why the events ended in an error
-        self._upstream = upstream
-        self._call = call
-        self._plan = plan
+        self._attempts = attempts
         self._message_id = message_id
         self._seal = seal
-        self._count = count
-        self._count_output = count_output
-        # Only an answer that may be cut here is listened to.
-        self._spoken = Spoken() if plan.may_be_cut else None
         self._counting: asyncio.Task[int | None] | None = None
         self._stream: ChatStream | None = None
         self._machine: Stream | None = None
@@ -180,13 +203,38 @@ class Answer:
         self._told_end = False  # the upstream gave its finish reason
         self._admission = admission
         self.state = State.NEW
+        self._take(attempt)
+
+    def _take(self, attempt: Attempt) -> None:
+        """From now on this is what is asked, and of whom. Nothing of an answer has come yet."""
+        self.notes = attempt.notes
+        self.model = attempt.plan.model
+        self._upstream = attempt.upstream
+        self._call = attempt.call
+        self._plan = attempt.plan
+        self._count = attempt.count
+        self._count_output = attempt.count_output
+        # Only an answer that may be cut here is listened to.
+        self._spoken = Spoken() if self._plan.may_be_cut else None
+        if self._machine is not None:  # its message_start has gone out, and it will do
+            self._machine = self._new_machine(None)
+            self._machine.start()
 
     async def opened(self) -> None:
-        """Return once the upstream accepted the request. Raises ``Fault``."""
+        """Return once an upstream accepted the request. Raises ``Fault``."""
+        while self.state is State.NEW:
+            self._begin_count()
+            try:
+                self._stream = await self._upstream.open(self._call)
+                self.state = State.OPEN
+            except Fault as fault:
+                self._take(await self._attempts.next(fault))
+
+    def _begin_count(self) -> None:
+        if self._counting is not None:
+            self._counting.cancel()
         if self._count is not None:
             self._counting = spawn(self._counted(self._count), "count-prompt")
-        self._stream = await self._upstream.open(self._call)
-        self.state = State.OPEN
 
     async def start(self) -> list[StreamEvent]:
         """``message_start``, if it was not given yet: for an upstream that is slow to speak."""
@@ -264,6 +312,7 @@ class Answer:
             return
         self.state = State.CLOSED
         self._admission.leave()
+        self._attempts.route.close()
         if self._counting is not None:
             self._counting.cancel()
         self._record.notes = tuple(str(note) for note in self.notes.entries)
@@ -282,10 +331,11 @@ class Answer:
             return self._machine
         tokens = await self._counted_in_time()
         if self._machine is None:  # nobody was first meanwhile
-            self._machine = reply_stream(
-                self._plan, self._message_id, prompt_tokens=tokens, seal=self._seal
-            )
+            self._machine = self._new_machine(tokens)
         return self._machine
+
+    def _new_machine(self, tokens: int | None) -> Stream:
+        return reply_stream(self._plan, self._message_id, prompt_tokens=tokens, seal=self._seal)
 
     async def _counted_in_time(self, grace: float = COUNT_GRACE) -> int | None:
         counting = self._counting
@@ -325,6 +375,14 @@ def _tokens(usage: Usage) -> Tokens:
         cache_creation=usage.cache_creation_input_tokens,
         output=usage.output_tokens,
     )
+
+
+def _need(request: MessagesRequest, session: str | None) -> Need:
+    def beginning() -> bytes:
+        """The system prompt and the first message: what later turns repeat."""
+        return encode([request.system, request.messages[:1]])
+
+    return Need(model=request.model, session=session, beginning=beginning)
 
 
 def _user_of(request: MessagesRequest) -> str | None:

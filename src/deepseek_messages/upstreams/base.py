@@ -15,11 +15,13 @@ class UpstreamCall(Struct, frozen=True, kw_only=True):
 
     ``credential`` is the caller's own key in pass-through mode; otherwise the upstream uses its
     own. ``session`` is an opaque key for cache affinity (same conversation, same key).
+    ``upstream`` is the name of the one whose dialect and model the request was made for.
     """
 
     request: ChatRequest
     credential: str | None = None
     session: str | None = None
+    upstream: str | None = None
 
 
 class Readiness(Struct, frozen=True):

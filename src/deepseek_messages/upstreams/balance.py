@@ -1,0 +1,70 @@
+"""Which of several equal servers gets a request.
+
+With a key (a conversation, a common beginning) it is always the same server, as long as that one
+is there and not busier than the others: its prefix cache holds the beginning already. The order
+of the servers for a key is by weighted rendezvous hashing (Thaler and Ravishankar; Schindelhauer
+and Schomaker for weights): a server that comes or goes moves only its own share of keys. No
+server gets more than ``SLACK`` times its fair share of what runs ("Consistent Hashing with
+Bounded Loads", Mirrokni, Thorup, Zadimoghaddam). Without a key it is the one with the least load.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+from msgspec import Struct
+
+# The authors of bounded loads suggest 1.25: near even load, few keys that move.
+SLACK = 1.25
+
+
+class Seat(Struct, frozen=True, kw_only=True):
+    """A server that may be chosen. ``share`` in (0, 1] is less than 1 for one just come back;
+    ``limit`` is the most requests it takes at a time.
+    """
+
+    name: str
+    weight: float = 1.0
+    share: float = 1.0
+    load: int = 0
+    limit: int | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether it takes one more."""
+        return self.limit is None or self.load < self.limit
+
+
+def choose(seats: Sequence[Seat], key: bytes | None, draw: Callable[[], float]) -> Seat | None:
+    """The seat for one more request, or ``None`` when all are full. ``draw`` gives numbers in
+    [0, 1) and decides between equals.
+    """
+    free = [seat for seat in seats if seat.free]
+    if len(free) <= 1:
+        return free[0] if free else None
+    if key is None:
+        return _least_loaded(free, draw)
+    bound = _bounds(free)
+    ranked = sorted(free, key=lambda seat: _score(seat, key), reverse=True)
+    return next((seat for seat in ranked if seat.load < bound[seat.name]), ranked[0])
+
+
+def _least_loaded(seats: Sequence[Seat], draw: Callable[[], float]) -> Seat:
+    """By what the load would be, for the seat's strength."""
+    return min(seats, key=lambda seat: ((seat.load + 1) / (seat.weight * seat.share), draw()))
+
+
+def _bounds(seats: Sequence[Seat]) -> dict[str, int]:
+    """The most that each may have when one request more runs."""
+    total = sum(seat.load for seat in seats) + 1
+    strength = sum(seat.weight * seat.share for seat in seats)
+    return {
+        seat.name: math.ceil(SLACK * total * seat.weight * seat.share / strength) for seat in seats
+    }
+
+
+def _score(seat: Seat, key: bytes) -> float:
+    """The highest wins; a seat wins as often as its weight says."""
+    digest = blake2b(key, digest_size=8, key=seat.name.encode()[:64]).digest()
+    part = (int.from_bytes(digest) + 1) / (2**64 + 1)
+    return -seat.weight / math.log(part)

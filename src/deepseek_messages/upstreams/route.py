@@ -1,0 +1,85 @@
+"""The way of one request: which upstream is asked, and which next when that one fails.
+
+A request is translated for the server that gets it, so the choice comes first: ask ``route_to``,
+translate for ``route.upstream``, open it, and on a fault ask the route again.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from deepseek_messages.translation.catalogue import Model
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.upstreams.base import Upstream
+
+
+class Need(Struct, frozen=True, kw_only=True):
+    """What is known of a request before it is translated.
+
+    ``model`` is the name asked for. ``session`` is an opaque name of the conversation;
+    ``beginning`` gives the bytes it begins with, asked only where there is no session.
+    """
+
+    model: str
+    session: str | None = None
+    beginning: Callable[[], bytes] = bytes
+
+
+class Route(Protocol):
+    """One request's way. ``close`` it in the end, whatever happened."""
+
+    @property
+    def upstream(self) -> Upstream:
+        """Who is asked now; the request is to be translated for its dialect and models."""
+        ...
+
+    def fits(self, model: Model, tokens: Callable[[], int]) -> bool:
+        """Whether to stay. False when the prompt of about so many ``tokens`` is too long for
+        ``model`` and another upstream has more room: then ``upstream`` is that one.
+        """
+        ...
+
+    async def again(self, fault: Fault) -> bool:
+        """After a fault and before anything reached the client: whether to try once more, on
+        ``upstream``, which may be another one now. Waits as long as has to be waited.
+        """
+        ...
+
+    def close(self) -> None:
+        """The request has ended. May be called twice."""
+        ...
+
+
+class Direct:
+    """The way to the only upstream there is: one try."""
+
+    __slots__ = ("upstream",)
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+
+    def fits(self, _model: Model, _tokens: Callable[[], int]) -> bool:
+        """Always: there is nowhere else to go."""
+        return True
+
+    async def again(self, _fault: Fault) -> bool:
+        """Never."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Chooser(Protocol):
+    """An upstream that stands for others and chooses among them."""
+
+    def route(self, need: Need) -> Route:
+        """A way for one request. Raises ``Fault`` when nobody can be asked now."""
+        ...
+
+
+def route_to(upstream: Upstream, need: Callable[[], Need]) -> Route:
+    """The way to ``upstream``, or to one of those it stands for. Raises ``Fault`` (``Chooser``)."""
+    route: Callable[[Need], Route] | None = getattr(upstream, "route", None)
+    return Direct(upstream) if route is None else route(need())
