@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 
 import uvicorn
@@ -28,6 +28,9 @@ FIRST_KEY = "first"
 KEEP_ALIVE = 75
 
 BACKLOG = 2048
+
+# How often a thread that serves is looked at while it starts, in seconds.
+READY_POLL = 0.1
 
 
 class ServeError(Exception):
@@ -54,17 +57,46 @@ def serve(
     connections are accepted; ``progress`` hears how a model loads. Raises ``ServeError`` when the
     port is taken or an upstream cannot be made, ``KeyFileError`` when the file of keys is unusable.
     """
-    listener = bind(settings.server.host, settings.server.port)
-    with listener:
-        new_key = first_key(settings)
-        host, port = listener.getsockname()[:2]
-        info = ServerInfo(host=host, port=port, url=url_of(host, port), new_key=new_key)
+    with bind(settings.server.host, settings.server.port) as listener:
+        info = _info(listener, first_key(settings))
+        _server(settings, lambda: on_ready(info), progress).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, progress: Progress | None = None) -> Iterator[ServerInfo]:
+    """Serve in a thread until the block ends. Signals stay the caller's. Raises what ``serve``
+    raises.
+    """
+    with bind(settings.server.host, settings.server.port) as listener:
+        info = _info(listener, first_key(settings))
+        ready = threading.Event()
+        server = _server(settings, ready.set, progress)
+        thread = threading.Thread(target=server.run, args=([listener],), name="serving")
+        thread.start()
         try:
-            app = create_app(settings, progress=progress)
-        except (ValueError, ModelError) as error:
-            raise ServeError(str(error)) from error
-        config = uvicorn_config(app, settings.server.drain_seconds)
-        _Server(config, lambda: on_ready(info)).run(sockets=[listener])
+            while thread.is_alive() and not ready.wait(READY_POLL):
+                pass
+            if not ready.is_set():
+                raise ServeError("the server did not start; its log says why")
+            yield info
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _info(listener: socket.socket, new_key: str | None) -> ServerInfo:
+    host, port = listener.getsockname()[:2]
+    return ServerInfo(host=host, port=port, url=url_of(host, port), new_key=new_key)
+
+
+def _server(
+    settings: Settings, on_ready: Callable[[], None], progress: Progress | None
+) -> "_Server":
+    try:
+        app = create_app(settings, progress=progress)
+    except (ValueError, ModelError) as error:
+        raise ServeError(str(error)) from error
+    return _Server(uvicorn_config(app, settings.server.drain_seconds), on_ready)
 
 
 def uvicorn_config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:

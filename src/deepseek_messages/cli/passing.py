@@ -1,0 +1,72 @@
+"""Commands whose further arguments belong to another program."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from deepseek_messages.cli.options import with_settings
+from deepseek_messages.settings import Settings
+from deepseek_messages.settings.sources import KEY_ENV
+
+
+class PassingCommand(click.Command):
+    """Reads its own options up to the first argument that is none of them; that one and all
+    after it are the other program's, whatever they look like. A ``--`` ends our own too.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the border in front of the other program's arguments."""
+        taking, plain = self._own_options(ctx)
+        count = 0
+        while count < len(args) and args[count] != "--":
+            name, equals, _ = args[count].partition("=")
+            if args[count] in plain:
+                count += 1
+            elif name in taking:
+                count += 1 if equals else 2
+            else:
+                break
+        rest = args[count:]
+        if rest[:1] == ["--"]:
+            rest = rest[1:]
+        return super().parse_args(ctx, [*args[:count], "--", *rest])
+
+    def _own_options(self, ctx: click.Context) -> tuple[set[str], set[str]]:
+        """Our options, those with a value and those without."""
+        taking: set[str] = set()
+        plain: set[str] = set()
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Option):
+                (plain if parameter.is_flag else taking).update(parameter.opts)
+        return taking, plain
+
+
+def session_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that needs a server; it gets ``settings``, ``url``, ``key`` and
+    ``own``, which says that a server of its own was asked for.
+    """
+
+    def wrapper(settings: Settings, /, *, own: bool, **kwargs: Any) -> None:
+        chosen = click.get_current_context().params["upstream"]
+        command(settings, own=own or chosen is not None, **kwargs)
+
+    functools.update_wrapper(wrapper, command)
+    options = [
+        click.option("--url", metavar="URL", help="Use the server that runs at this address."),
+        click.option(
+            "--key",
+            envvar=KEY_ENV,
+            metavar="KEY",
+            help=f"Your key of a server that runs already [${KEY_ENV}].",
+        ),
+        click.option(
+            "--own",
+            is_flag=True,
+            help="Start a server even if one runs already; so does --upstream.",
+        ),
+    ]
+    for option in reversed(options):
+        wrapper = option(wrapper)
+    return with_settings("upstream")(wrapper)
