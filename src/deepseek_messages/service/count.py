@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.counting import Counter, CountResult
 from deepseek_messages.service.documents import DocumentReader
+from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import resolve
+from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.request import sees_images
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.wire.messages import MessagesRequest
@@ -21,6 +25,7 @@ class CountTokens:
         upstream: Upstream,
         counter: Counter,
         documents: DocumentReader,
+        editor: ContextEditor,
         default_model: str,
         aliases: Mapping[str, str] | None = None,
         strict: bool = False,
@@ -28,6 +33,7 @@ class CountTokens:
         self._upstream = upstream
         self._counter = counter
         self._documents = documents
+        self._editor = editor
         self._default_model = default_model
         self._aliases = aliases or {}
         self._strict = strict
@@ -45,8 +51,14 @@ class CountTokens:
         record.model = choice.model.id
         sees = sees_images(choice.model, self._upstream.dialect)
         request = await self._documents.prepare(request, sees=sees)
-        counted = await self._counter.count(
-            request, choice, credential=caller.credential, strict=self._strict
+        edits = await self._editor.edits(
+            request, choice, Notes(strict=self._strict), caller.credential
         )
+        counted = await self._counter.count(
+            request, choice, credential=caller.credential, strict=self._strict, edits=edits
+        )
+        if edits.applied:
+            before = await self._counter.count(request, choice, credential=caller.credential)
+            counted = replace(counted, original_tokens=before.tokens)
         record.notes = tuple(str(note) for note in counted.notes.entries)
         return counted

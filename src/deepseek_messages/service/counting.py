@@ -12,9 +12,9 @@ from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.estimate import estimate_prompt
 from deepseek_messages.translation.catalogue import Choice, Encoding, Model
 from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Action, Notes
-from deepseek_messages.translation.plan import Translation
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request import to_chat
 from deepseek_messages.translation.seal import Seal
@@ -38,6 +38,7 @@ class CountResult(Struct, frozen=True, kw_only=True):
     tokens: int
     exact: bool
     notes: Notes
+    original_tokens: int | None = None  # before context management, if that cleared something
 
 
 class Counter:
@@ -56,13 +57,16 @@ class Counter:
         *,
         credential: str | None = None,
         strict: bool = False,
+        edits: Edits = NO_EDITS,
     ) -> CountResult:
         """The size of the prompt that ``request`` would become. ``credential`` is the caller's
         own key for an upstream that is asked. Raises ``Refusal`` for a request that could not
         be served, and (529) when too many counts are waiting.
         """
         notes = Notes(strict=strict)
-        translation = await self._in_thread(lambda: self._translate(request, choice, notes))
+        translation = await self._in_thread(
+            lambda: to_chat(request, choice, self._upstream.dialect, notes, self._seal, edits=edits)
+        )
         call = UpstreamCall(request=translation.chat, credential=credential)
         count = await self._measure(call, choice.model)
         if not count.exact:
@@ -96,9 +100,6 @@ class Counter:
     async def aclose(self) -> None:
         """Drop what waits. A count that runs is finished by its thread and thrown away."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _translate(self, request: MessagesRequest, choice: Choice, notes: Notes) -> Translation:
-        return to_chat(request, choice, self._upstream.dialect, notes, self._seal)
 
     async def _measure(self, call: UpstreamCall, model: Model) -> PromptCount:
         """The best count there is: the server's own tokenizer where it can be asked, DeepSeek's

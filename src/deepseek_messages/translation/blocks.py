@@ -8,6 +8,7 @@ from msgspec import Raw, Struct, field
 
 from deepseek_messages.translation import documents
 from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.edits import CLEARED, NO_EDITS, Edits
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.sources import Library
@@ -69,6 +70,7 @@ class Context(Struct, kw_only=True):
     fills_reasoning: bool  # every assistant turn must carry reasoning
     references: list[str]  # lines that show the tools this message refers to
     library: Library = field(default_factory=Library)  # what the answer may cite
+    edits: Edits = NO_EDITS  # what of the history is left out
 
 
 class At(Struct, frozen=True):
@@ -283,6 +285,8 @@ ERROR_MARK = "[tool error]"
 
 def result_parts(block: ToolResultBlock, at: At, context: Context) -> list[ContentPart]:
     """The content of a tool's result; an error is marked in its text."""
+    if block.tool_use_id in context.edits.results:
+        return _cleared(block, context.library)
     parts: list[ContentPart] = []
     if isinstance(block.content, str):
         parts.append(TextPart(block.content))
@@ -296,6 +300,14 @@ def result_parts(block: ToolResultBlock, at: At, context: Context) -> list[Conte
         else:
             parts.insert(0, TextPart(ERROR_MARK))
     return parts
+
+
+def _cleared(block: ToolResultBlock, library: Library) -> list[ContentPart]:
+    """A result that context management cleared; its sources still count."""
+    for item in block.content if isinstance(block.content, list) else ():
+        if isinstance(item, DocumentBlock | SearchResultBlock):
+            library.skip(search_result=isinstance(item, SearchResultBlock))
+    return [TextPart(CLEARED)]
 
 
 # --- putting parts together -----------------------------------------------------------------------

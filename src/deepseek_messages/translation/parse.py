@@ -10,7 +10,7 @@ import json
 import re
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from deepseek_messages.translation.limits import MAX_JSON_DEPTH, MAX_MESSAGES
 from deepseek_messages.translation.refusals import Refusal
@@ -167,8 +167,6 @@ def _check_top(request: MessagesRequest, counting: bool) -> None:
         raise Refusal("Field required", path="max_tokens")
     if request.max_tokens is not None and request.max_tokens < 0:
         raise Refusal("Input should be greater than or equal to 0", path="max_tokens")
-    if request.compaction is not UNSET and bytes(request.compaction) != b"null":
-        raise Refusal("compaction requests are not supported", path="compaction")
     _check_ranges(request)
     _check_tools(request)
     _check_format(request)

@@ -6,6 +6,7 @@ from msgspec import Raw, Struct
 
 from deepseek_messages.translation.sources import Source
 from deepseek_messages.wire.chat import ChatRequest
+from deepseek_messages.wire.messages import AppliedEdit
 
 ThinkingDisplay = Literal["shown", "omitted"]
 
@@ -32,6 +33,8 @@ class ReplyPlan(Struct, frozen=True, kw_only=True):
     watch_stops: tuple[str, ...] = ()  # stop sequences to find in the text here, and to cut there
     used_tool_ids: frozenset[str] = frozenset()  # ids of calls in the history, not to be repeated
     sources: tuple[Source, ...] = ()  # what the answer may cite; its text bears marks
+    applied_edits: tuple[AppliedEdit, ...] | None = None  # context management, if asked for
+    compaction: bool = False  # the answer is a summary: one compaction block
     no_output: bool = False  # max_tokens was 0: the one token the upstream makes is left out
 
     @property

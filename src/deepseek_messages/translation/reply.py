@@ -1,9 +1,11 @@
 """The stream of an answer with everything its request asks for."""
 
 from deepseek_messages.translation.citations import CitationStage
+from deepseek_messages.translation.compaction import CompactionStage
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.stages import EventStage, StagedStream, Stream
+from deepseek_messages.translation.stages import ContextStage, EventStage, StagedStream, Stream
 from deepseek_messages.translation.stream import MessageStream, Sealer
+from deepseek_messages.wire.messages import ContextManagement
 
 
 def reply_stream(
@@ -18,6 +20,10 @@ def reply_stream(
 
 def _stages(plan: ReplyPlan) -> list[EventStage]:
     stages: list[EventStage] = []
-    if plan.sources:
+    if plan.compaction:
+        stages.append(CompactionStage())
+    elif plan.sources:
         stages.append(CitationStage(plan.sources))
+    if plan.applied_edits is not None:
+        stages.append(ContextStage(ContextManagement(plan.applied_edits)))
     return stages

@@ -7,15 +7,19 @@ prompt begins with turn n's. Where we differ it is on purpose: what that convers
 it refuses although the conversation can be answered.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
 from deepseek_messages.translation import thinking
 from deepseek_messages.translation.blocks import At, Context, parts_of, text_of
 from deepseek_messages.translation.catalogue import Choice, Model
 from deepseek_messages.translation.citations import mark
+from deepseek_messages.translation.compaction import HEAD, asking_message, summarised
 from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan, Translation
 from deepseek_messages.translation.refusals import Refusal
@@ -44,6 +48,7 @@ from deepseek_messages.wire.chat import (
     UserMessage,
 )
 from deepseek_messages.wire.messages import (
+    CompactionBlock,
     InputMessage,
     MessagesRequest,
     RedactedThinkingBlock,
@@ -54,13 +59,21 @@ from deepseek_messages.wire.messages import (
 
 
 def to_chat(
-    request: MessagesRequest, choice: Choice, dialect: Dialect, notes: Notes, seal: Seal
+    request: MessagesRequest,
+    choice: Choice,
+    dialect: Dialect,
+    notes: Notes,
+    seal: Seal,
+    *,
+    edits: Edits = NO_EDITS,
 ) -> Translation:
     """The chat request for ``choice.model`` on a server that speaks ``dialect``, and the plan
-    for its answer. Every change of meaning goes into ``notes``.
+    for its answer. Every change of meaning goes into ``notes``; ``edits`` leave parts of the
+    history out.
 
     Raises ``Refusal`` for what cannot be answered (and in strict mode for what would be lost).
     """
+    request, compacts = _compacting(request, edits, notes)
     model = choice.model
     place = system_place(dialect, model.encoding)
     book = ToolBook(dialect, notes, updates_in_place=place == "in_place")
@@ -76,6 +89,7 @@ def to_chat(
         place=place,
         fills_reasoning=on and dialect.demands_reasoning and dialect.replays_reasoning is not None,
         references=[],
+        edits=edits,
     )
     schema = _schema(request)
     messages = _conversation(request, context, _system(request, schema, dialect, notes))
@@ -112,9 +126,23 @@ def to_chat(
         schema=schema,
         prefill=prefill,
         sources=tuple(context.library.sources),
+        applied_edits=edits.applied,
+        compaction=compacts,
         no_output=request.max_tokens == 0,
     )
     return Translation(chat, plan)
+
+
+def _compacting(
+    request: MessagesRequest, edits: Edits, notes: Notes
+) -> tuple[MessagesRequest, bool]:
+    """The request with the question for a summary at its end, if a summary is what it asks for."""
+    asked = request.compaction or edits.compact
+    if asked is None:
+        return request, False
+    notes.add(Action.EMULATED, "compaction", "compaction")
+    question = asking_message(asked.instructions)
+    return replace(request, messages=[*request.messages, question]), True
 
 
 def sees_images(model: Model, dialect: Dialect) -> bool:
@@ -200,7 +228,7 @@ def _conversation(request: MessagesRequest, context: Context, system: str) -> li
     """All messages, in one pass."""
     messages: list[ChatMessage] = [SystemMessage(content=system)] if system else []
     turn = Turn(context, ())
-    for index, message in enumerate(request.messages):
+    for index, message in _after_summary(request.messages):
         if message.role == "assistant":
             messages += turn.close()
             answer, calls = _answer(message, index, context)
@@ -215,6 +243,23 @@ def _conversation(request: MessagesRequest, context: Context, system: str) -> li
     if context.place == "before_turn":
         _join_leading_system(messages)
     return messages or [UserMessage(content="")]
+
+
+def _after_summary(messages: list[InputMessage]) -> Iterator[tuple[int, InputMessage]]:
+    """The messages with their places. A summary stands, as words of the user, for all before it."""
+    found = summarised(messages)
+    if found is None:
+        yield from enumerate(messages)
+        return
+    index, position = found
+    content = messages[index].content
+    assert isinstance(content, list)
+    summary = content[position]
+    assert isinstance(summary, CompactionBlock)
+    yield index, InputMessage(role="user", content=HEAD + (summary.content or ""))
+    if rest := content[position + 1 :]:
+        yield index, replace(messages[index], content=rest)
+    yield from enumerate(messages[index + 1 :], index + 1)
 
 
 def _join_leading_system(messages: list[ChatMessage]) -> None:
@@ -246,6 +291,8 @@ def _answer(
     cited = ""
     for position, block in enumerate(message.content):
         match block:
+            case ThinkingBlock() if index in context.edits.thinking:
+                continue
             case ThinkingBlock():
                 reasoning.append(thinking.reasoning_of(block, context.seal))
             case ToolUseBlock():
@@ -255,7 +302,8 @@ def _answer(
                     continue
                 sent_id = upstream_id(block.id)
                 name = context.tools.name(block.name)
-                function = FunctionCall(name, arguments_of(block.input))
+                cleared = block.id in context.edits.inputs
+                function = FunctionCall(name, "{}" if cleared else arguments_of(block.input))
                 calls[block.id] = ToolCall(sent_id, function)
                 pending.append(PendingCall(block.id, sent_id, block.name, at))
             case RedactedThinkingBlock():

@@ -24,6 +24,8 @@ from deepseek_messages.wire.errors import STATUS_TO_TYPE, ErrorDetail
 from deepseek_messages.wire.events import (
     AnyDelta,
     CitationsDelta,
+    CompactionDelta,
+    CompactionStart,
     ContentBlockDelta,
     ContentBlockStart,
     ContentBlockStartBody,
@@ -43,6 +45,7 @@ from deepseek_messages.wire.events import (
 from deepseek_messages.wire.messages import (
     Message,
     OutputBlock,
+    OutputCompactionBlock,
     OutputTextBlock,
     OutputThinkingBlock,
     OutputToolUseBlock,
@@ -97,6 +100,7 @@ class _Open:
         self.parts: list[str] = []
         self.signature = start.signature if isinstance(start, ThinkingStart) else ""
         self.citations: list[Raw] = []
+        self.summary: str | None = None
 
     def add(self, delta: AnyDelta) -> None:
         match delta:
@@ -108,6 +112,8 @@ class _Open:
                 self.signature = signature
             case CitationsDelta(citation=citation):
                 self.citations.append(citation)
+            case CompactionDelta(content=summary):
+                self.summary = summary
 
     def block(self) -> OutputBlock | Raw:
         text = "".join(self.parts)
@@ -123,6 +129,8 @@ class _Open:
             case ToolUseStart(id=call_id, name=name):
                 arguments = Raw((close_truncated(text) if text else "{}").encode())
                 return OutputToolUseBlock(id=call_id, name=name, input=arguments)
+            case CompactionStart():
+                return OutputCompactionBlock(content=self.summary)
             case _:
                 return self.start
 
@@ -143,12 +151,15 @@ def fold(events: Iterable[StreamEvent]) -> Message:
                 blocks.append(_Open(start))
             case ContentBlockDelta(delta=delta):
                 blocks[-1].add(delta)
-            case MessageDelta(delta=body, usage=usage) if message is not None:
+            case MessageDelta(delta=body, usage=usage, context_management=context) if (
+                message is not None
+            ):
                 message = replace(
                     message,
                     stop_reason=body.stop_reason,
                     stop_sequence=body.stop_sequence,
                     usage=usage,
+                    context_management=context,
                 )
             case MessageStop() if message is not None:
                 return replace(message, content=[block.block() for block in blocks])

@@ -24,7 +24,7 @@ class Settings(Struct, frozen=True):
 # Accepted without effect (DeepSeek API guide, Anthropic API: "ignored").
 _ACCEPTED = (
     "cache_control", "service_tier", "speed", "inference_geo", "container", "diagnostics",
-    "context_management", "fallbacks", "fallback_credit_token", "billing_policy", "safeguards",
+    "fallbacks", "fallback_credit_token", "billing_policy", "safeguards",
     "safety_check", "tags",
 )  # fmt: skip
 

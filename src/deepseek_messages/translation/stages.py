@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
-from deepseek_messages.wire.events import StreamEvent
+from deepseek_messages.wire.events import MessageDelta, StreamEvent
+from deepseek_messages.wire.messages import ContextManagement
 
 
 class Stream(Protocol):
@@ -51,3 +54,19 @@ class StagedStream:
 
     def fail(self, fault: Fault) -> list[StreamEvent]:
         return self._stage.take(self._stream.fail(fault))
+
+
+class ContextStage:
+    """Tells at the answer's end what of the request was left out."""
+
+    def __init__(self, applied: ContextManagement) -> None:
+        self._applied = applied
+
+    def take(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
+        """``events``, the last but one with ``context_management``."""
+        return [
+            replace(event, context_management=self._applied)
+            if isinstance(event, MessageDelta)
+            else event
+            for event in events
+        ]

@@ -12,6 +12,7 @@ from deepseek_messages.service.answer import Answerer
 from deepseek_messages.service.count import CountTokens
 from deepseek_messages.service.counting import Counter
 from deepseek_messages.service.documents import DocumentReader
+from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.service.models import ModelDirectory
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.settings import Settings
@@ -59,10 +60,12 @@ class Parts:
         seal = Seal(_seal_key(settings.state_dir))
         self.counter = Counter(seal=seal, upstream=upstream)
         documents = DocumentReader(settings.documents)
+        editor = ContextEditor(self.counter)
         self.count = CountTokens(
             upstream=upstream,
             counter=self.counter,
             documents=documents,
+            editor=editor,
             default_model=models.default,
             aliases=models.aliases,
             strict=settings.strict,
@@ -72,6 +75,7 @@ class Parts:
             seal=seal,
             counter=self.counter,
             documents=documents,
+            editor=editor,
             admission=Admission(server.max_concurrency),
             message_id=message_id,
             default_model=models.default,

@@ -1,6 +1,7 @@
 """``POST /v1/messages/count_tokens``."""
 
 import msgspec
+from msgspec import UNSET
 
 from deepseek_messages.service.count import CountTokens
 from deepseek_messages.translation.parse import parse_request
@@ -8,7 +9,7 @@ from deepseek_messages.web.bodies import read_body
 from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.web.notes import notes_header
 from deepseek_messages.web.watch import ClientWatch
-from deepseek_messages.wire.messages import TokenCount
+from deepseek_messages.wire.messages import OriginalCount, TokenCount
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,4 +28,6 @@ class CountHandler:
         async with ClientWatch(exchange):
             counted = await self._count(request, exchange.caller, exchange.record)
         notes = notes_header(counted.notes.entries)
-        await exchange.reply(200, _encode(TokenCount(counted.tokens)), notes)
+        original = counted.original_tokens
+        context = UNSET if original is None else OriginalCount(original)
+        await exchange.reply(200, _encode(TokenCount(counted.tokens, context)), notes)

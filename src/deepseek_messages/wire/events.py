@@ -4,10 +4,10 @@ Source: Anthropic's streaming contract as the official SDKs read it. Each event 
 ``event:`` line with the name, one ``data:`` line with this JSON, and an empty line.
 """
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from deepseek_messages.wire.errors import ErrorDetail
-from deepseek_messages.wire.messages import Message, StopReason, Usage
+from deepseek_messages.wire.messages import ContextManagement, Message, StopReason, Usage
 
 
 class Event(Struct, frozen=True, tag_field="type", kw_only=True):
@@ -36,7 +36,12 @@ class ToolUseStart(BlockStart, tag="tool_use", frozen=True):
     input: dict[str, object] = {}
 
 
-ContentBlockStartBody = TextStart | ThinkingStart | ToolUseStart | Raw
+class CompactionStart(BlockStart, tag="compaction", frozen=True):
+    content: str | None = None
+    encrypted_content: str | None = None
+
+
+ContentBlockStartBody = TextStart | ThinkingStart | ToolUseStart | CompactionStart | Raw
 
 
 # --- how a block grows ----------------------------------------------------------------------------
@@ -66,7 +71,16 @@ class CitationsDelta(Delta, tag="citations_delta", frozen=True):
     citation: Raw
 
 
-AnyDelta = TextDelta | ThinkingDelta | SignatureDelta | InputJsonDelta | CitationsDelta
+class CompactionDelta(Delta, tag="compaction_delta", frozen=True):
+    """The whole summary."""
+
+    content: str | None
+    encrypted_content: str | None = None
+
+
+AnyDelta = (
+    TextDelta | ThinkingDelta | SignatureDelta | InputJsonDelta | CitationsDelta | CompactionDelta
+)
 
 
 # --- the events -----------------------------------------------------------------------------------
@@ -100,6 +114,7 @@ class MessageDelta(Event, tag="message_delta", frozen=True):
 
     delta: MessageDeltaBody
     usage: Usage
+    context_management: ContextManagement | UnsetType = UNSET
 
 
 class MessageStop(Event, tag="message_stop", frozen=True):

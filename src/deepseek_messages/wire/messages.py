@@ -305,6 +305,11 @@ class Metadata(Struct, frozen=True):
     user_id: str | None = None
 
 
+class Compaction(Struct, frozen=True):
+    type: Literal["summarize"]
+    instructions: str | None = None
+
+
 class Thread(Struct, frozen=True):
     type: str
     previous_message_id: str | None = None
@@ -329,6 +334,7 @@ class MessagesRequest(Struct, frozen=True, kw_only=True):
     output_config: OutputConfig | None = None
     output_format: JsonSchemaFormat | None = None
     thread: Thread | None = None
+    compaction: Compaction | None = None
     # accepted whatever they hold
     cache_control: Ignored = UNSET
     service_tier: Ignored = UNSET
@@ -337,7 +343,6 @@ class MessagesRequest(Struct, frozen=True, kw_only=True):
     container: Ignored = UNSET
     diagnostics: Ignored = UNSET
     context_management: Ignored = UNSET
-    compaction: Ignored = UNSET
     mcp_servers: Ignored = UNSET
     fallbacks: Ignored = UNSET
     fallback_credit_token: Ignored = UNSET
@@ -449,7 +454,33 @@ class RawOutputBlock(Struct, frozen=True):
     raw: Raw
 
 
-OutputBlock = OutputTextBlock | OutputThinkingBlock | OutputToolUseBlock
+class OutputCompactionBlock(Block, tag="compaction", frozen=True):
+    """``content`` is null when the summary failed."""
+
+    content: str | None
+    encrypted_content: str | None = None
+
+
+OutputBlock = OutputTextBlock | OutputThinkingBlock | OutputToolUseBlock | OutputCompactionBlock
+
+
+class ClearedToolUses(Struct, frozen=True, tag="clear_tool_uses_20250919", tag_field="type"):
+    cleared_tool_uses: int
+    cleared_input_tokens: int
+
+
+class ClearedThinking(Struct, frozen=True, tag="clear_thinking_20251015", tag_field="type"):
+    cleared_thinking_turns: int
+    cleared_input_tokens: int
+
+
+AppliedEdit = ClearedToolUses | ClearedThinking
+
+
+class ContextManagement(Struct, frozen=True):
+    """What of the request was left out of the prompt because it asked for it."""
+
+    applied_edits: tuple[AppliedEdit, ...]
 
 
 class Message(Struct, frozen=True, kw_only=True, tag="message", tag_field="type"):
@@ -462,9 +493,17 @@ class Message(Struct, frozen=True, kw_only=True, tag="message", tag_field="type"
     stop_reason: StopReason | None
     stop_sequence: str | None
     usage: Usage
+    context_management: ContextManagement | UnsetType = UNSET
+
+
+class OriginalCount(Struct, frozen=True):
+    """The size before context management."""
+
+    original_input_tokens: int
 
 
 class TokenCount(Struct, frozen=True):
     """The answer of ``POST /v1/messages/count_tokens``."""
 
     input_tokens: int
+    context_management: OriginalCount | UnsetType = UNSET

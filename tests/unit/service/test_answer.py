@@ -9,7 +9,9 @@ import pytest
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answer, Answerer
 from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.counting import CountResult
 from deepseek_messages.service.documents import DocumentReader
+from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.settings import DocumentsSettings
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.catalogue import PRO, Model
@@ -51,6 +53,13 @@ async def broken() -> int:
     raise CUT
 
 
+class NoCounter:
+    """Nothing here asks for context management."""
+
+    async def count(self, *_: object, **__: object) -> CountResult:
+        raise AssertionError
+
+
 def answerer(
     upstream: FakeUpstream,
     count: Callable[[], Awaitable[int | None]] = forty_two,
@@ -61,6 +70,7 @@ def answerer(
         seal=Seal(b"key"),
         counter=Counted(count),
         documents=DocumentReader(DocumentsSettings()),
+        editor=ContextEditor(NoCounter()),
         admission=Admission(limit),
         message_id=lambda: "msg_1",
         default_model="deepseek-chat",

@@ -147,9 +147,9 @@ def test_nothing_is_counted_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -
         threads.add(threading.current_thread())
         return measure(*args)  # type: ignore[arg-type]
 
-    def translated(*args: object) -> object:
+    def translated(*args: object, **more: object) -> object:
         threads.add(threading.current_thread())
-        return translate(*args)  # type: ignore[arg-type]
+        return translate(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(counting, "measure_prompt", measured)
     monkeypatch.setattr(counting, "to_chat", translated)
@@ -173,9 +173,9 @@ def test_too_many_waiting_counts_are_refused_as_overload(monkeypatch: pytest.Mon
     gate = threading.Event()
     translate = counting.to_chat
 
-    def held(*args: object) -> object:
+    def held(*args: object, **more: object) -> object:
         assert gate.wait(30)
-        return translate(*args)  # type: ignore[arg-type]
+        return translate(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(counting, "to_chat", held)
 

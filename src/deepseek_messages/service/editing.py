@@ -1,0 +1,48 @@
+"""Context management of a request: what is cleared depends on how large its prompt is."""
+
+import asyncio
+from typing import Protocol
+
+from deepseek_messages.prompt.counting import count_text
+from deepseek_messages.service.counting import CountResult
+from deepseek_messages.translation.catalogue import Choice
+from deepseek_messages.translation.edits import (
+    NO_EDITS,
+    Edits,
+    needs_count,
+    plan_edits,
+    read_edits,
+)
+from deepseek_messages.translation.notes import Notes
+from deepseek_messages.wire.messages import MessagesRequest
+
+
+class RequestCounter(Protocol):
+    """What tells the size of a request's prompt."""
+
+    async def count(
+        self, request: MessagesRequest, choice: Choice, *, credential: str | None = None
+    ) -> CountResult: ...
+
+
+class ContextEditor:
+    """Decides what of a request's history is left out. One per application."""
+
+    def __init__(self, counter: RequestCounter) -> None:
+        self._counter = counter
+
+    async def edits(
+        self, request: MessagesRequest, choice: Choice, notes: Notes, credential: str | None
+    ) -> Edits:
+        """The edits of ``request``. Costs nothing for a request that asks for none, and a count
+        of its prompt where an edit depends on its size. Raises ``Refusal`` as a count does, and
+        in strict mode for an edit that cannot be made.
+        """
+        wanted = read_edits(request, notes)
+        if wanted is None:
+            return NO_EDITS
+        tokens = 0
+        if needs_count(wanted):
+            counted = await self._counter.count(request, choice, credential=credential)
+            tokens = counted.tokens
+        return await asyncio.to_thread(plan_edits, request, wanted, tokens, count_text, notes)

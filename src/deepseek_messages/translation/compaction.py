@@ -1,0 +1,86 @@
+"""Compaction: a summary that stands in for the conversation.
+
+``compaction: {"type": "summarize"}`` is answered by one ``compaction`` block alone; a later
+request sends it back in place of what it summarises (types of Anthropic's SDK, anthropic 2.12,
+``beta_compaction_config_param`` and ``beta_compaction_block``).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from deepseek_messages.wire.events import (
+    CompactionDelta,
+    CompactionStart,
+    ContentBlockDelta,
+    ContentBlockStart,
+    ContentBlockStop,
+    MessageDelta,
+    StreamEvent,
+    TextDelta,
+)
+from deepseek_messages.wire.messages import CompactionBlock, InputMessage
+
+INSTRUCTION = (
+    "Write a summary of this conversation that can stand in its place, so that the work can go on"
+    " from the summary alone: what was asked for, what was decided and done and why, what was"
+    " found out (names, paths, numbers, and code that matters, word for word), what is unfinished,"
+    " and what comes next. Answer with the summary and nothing else, and call no tool."
+)
+
+HEAD = "Summary of the conversation so far:\n\n"
+
+
+def asking_message(instructions: str | None) -> InputMessage:
+    """The message that asks for the summary."""
+    wanted = instructions if instructions and instructions.strip() else INSTRUCTION
+    return InputMessage(role="user", content=wanted)
+
+
+def summarised(messages: Sequence[InputMessage]) -> tuple[int, int] | None:
+    """Message and block of the last summary in a conversation; what is before it is left out."""
+    for index in range(len(messages) - 1, -1, -1):
+        content = messages[index].content
+        if not isinstance(content, list):
+            continue
+        for position in range(len(content) - 1, -1, -1):
+            block = content[position]
+            if isinstance(block, CompactionBlock) and block.content:
+                return index, position
+    return None
+
+
+class CompactionStage:
+    """Turns the events of an answer into those of one ``compaction`` block. Its content is null
+    when no whole summary came, which clients take for a compaction that failed.
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def take(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
+        """What ``events`` come to."""
+        taken: list[StreamEvent] = []
+        for event in events:
+            match event:
+                case ContentBlockDelta(delta=TextDelta(text=text)):
+                    self._texts.append(text)
+                case ContentBlockStart() | ContentBlockDelta() | ContentBlockStop():
+                    continue
+                case MessageDelta():
+                    taken += self._block(whole=event.delta.stop_reason == "end_turn")
+                    body = replace(event.delta, stop_reason="compaction", stop_sequence=None)
+                    taken.append(replace(event, delta=body))
+                case _:
+                    taken.append(event)
+        return taken
+
+    def _block(self, *, whole: bool) -> list[StreamEvent]:
+        text = "".join(self._texts).strip()
+        return [
+            ContentBlockStart(index=0, content_block=CompactionStart()),
+            ContentBlockDelta(
+                index=0, delta=CompactionDelta(content=text if whole and text else None)
+            ),
+            ContentBlockStop(index=0),
+        ]
