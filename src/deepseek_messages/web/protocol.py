@@ -5,6 +5,7 @@ and on how long a client may leave its answer unread.
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -20,6 +21,15 @@ MAX_HEAD_BYTES = 32 * 1024
 
 # httptools hands over header by header; Apache's LimitRequestFields is 100.
 MAX_HEADERS = 200
+
+VERSIONS = ("1.0", "1.1")
+
+# What the framing of a chunked body may weigh for each byte of it, beyond one head's worth: chunks
+# of one byte cost five. Node.js bounds chunk extensions likewise (CVE-2024-22019).
+MAX_FRAMING = 8
+
+# Fields that offer another protocol (RFC 9110 §7.8), and belong to this connection only.
+OFFERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
 # Seconds. Apache's RequestReadTimeout for headers is 20 to 40; nginx's is 60.
 HEAD_TIMEOUT = 30.0
@@ -41,6 +51,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # received and not yet a whole head
         self._fields_size = 0
         self._reading_head = True
+        self._in_body = False
+        self._framing = 0  # bytes of the body that are not paid for by its content
+        self._offered = False  # the head offers another protocol
         self._too_large = False
         self._head_clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
@@ -65,7 +78,33 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             if self._head_clock is None:
                 self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
-        super().data_received(data)
+        elif self._in_body:
+            self._framing += len(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
+        if self._in_body and self._framing > MAX_HEAD_BYTES:
+            self._refuse(400, MALFORMED)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._go_on(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _go_on(self, rest: bytes) -> None:
+        """Decline another protocol and go on in this one, as RFC 9110 §7.8 allows: the parser stops
+        at an offer without reading the body, so another one gets the same head without it. Java's
+        HTTP client offers HTTP/2 with every plain request.
+        """
+        self._offered = False
+        kept = [field for field in self.headers if field[0] not in OFFERS]
+        method = self.parser.get_method()
+        lines = [b"%s %s HTTP/1.1\r\n" % (method, self.url)]
+        lines += [b"%s: %s\r\n" % field for field in kept]
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(b"".join([*lines, b"\r\n", rest]))
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -79,16 +118,41 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field."""
+        """One header field. Trailers count towards the limit and are dropped (RFC 9110 §6.5.1: not
+        to be merged into the head, whose checks are done by then).
+        """
         self._grow(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        if self._reading_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole; the application takes over."""
+        """The head is whole; the application takes over. Raises ``ValueError``, which makes the
+        parser give up, for a version that is not spoken here.
+        """
+        if self.parser.get_http_version() not in VERSIONS:
+            raise ValueError("unknown version")
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("not a proxy")
+            self._offered = True
+            return
         self._reading_head = False
+        self._in_body = True
+        self._framing = 0
         self._head_bytes = 0
         self._stop_head_clock()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._framing -= len(body) * (MAX_FRAMING + 1)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole, unless its head is to be read again."""
+        self._in_body = False
+        if not self._offered:
+            super().on_message_complete()
 
     def send_400_response(self, _msg: str) -> None:
         """Answer what the parser refuses, in the envelope instead of plain text."""
@@ -121,6 +185,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._answering():
             self.transport.close()  # never into the middle of another answer
             return
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # nothing of the application's behind ours
         name = request_id()
         body = envelope(detail, name)
         head = (
@@ -131,8 +197,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _answering(self) -> bool:
+        """Whether an answer is owed that the bytes just read have no part in."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
-        return cycle is not None and not cycle.response_complete
+        if cycle is None or cycle.response_complete:
+            return False
+        return cycle.response_started or not cycle.more_body or bool(self.pipeline)
 
     def _close_slow(self) -> None:
         self._head_clock = None
