@@ -3,6 +3,18 @@
 # Anthropic's own limit for the Messages endpoint (413 request_too_large).
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
+# A client's request line and header fields. nginx: large_client_header_buffers, 4 of 8k.
+MAX_HEAD_BYTES = 32 * 1024
+
+# Header fields of one request; Apache's LimitRequestFields is 100.
+MAX_HEADERS = 100
+
+# How long a client may take for them. Apache's RequestReadTimeout is 20 to 40; nginx's is 60.
+HEAD_TIMEOUT = 30.0
+
+# How long a client may leave its answer unread (nginx: send_timeout 60).
+WRITE_TIMEOUT = 60.0
+
 # Deepest JSON nesting that is read. serde_json, which DeepSeek's service uses, stops at 128.
 MAX_JSON_DEPTH = 128
 

@@ -29,7 +29,7 @@ from deepseek_messages.web.ids import message_id
 from deepseek_messages.web.messages import MessagesHandler
 from deepseek_messages.web.metrics import MetricsHandler
 from deepseek_messages.web.models import ModelHandler, ModelsHandler
-from deepseek_messages.web.routes import Endpoint, router
+from deepseek_messages.web.routes import Door, Endpoint, router
 from deepseek_messages.web.streaming import Pace
 from deepseek_messages.web.upstreams import Progress, make_upstream
 
@@ -46,7 +46,13 @@ def create_app(
     upstream that cannot be made.
     """
     parts = Parts(settings, upstream or make_upstream(settings, progress))
-    return Front(router(parts.endpoints(), parts.guard, parts.lifespan), parts.guard, parts.metrics)
+    endpoints = parts.endpoints()
+    return Front(
+        router(endpoints, parts.guard, parts.lifespan),
+        parts.guard,
+        parts.metrics,
+        messages=Door(endpoints[0], parts.guard),
+    )
 
 
 class Parts:

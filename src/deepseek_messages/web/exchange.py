@@ -45,12 +45,23 @@ class Exchange:
         self.record = record
         self.caller: Caller = NOBODY
         self.route = "none"  # the path template that matched
-        self.headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+        self.headers: dict[str, str] = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in reversed(scope["headers"])
+        }
         self.extra_headers: list[Header] = []
         self.started = False  # the status went out
         self.finished = False  # the last byte was handed over
+
+    def whole_body(self) -> bytes | None:
+        """The request's body, if all of it is here and can be had without waiting."""
+        return None
+
+    def when_gone(self, _tell: Callable[[], None] | None) -> bool:
+        """Ask to be told when the client leaves (``None``: no longer). False if the server below
+        has no means to: then ``receive`` says it.
+        """
+        return False
 
     async def start(self, status: int, headers: Iterable[Header]) -> None:
         """Send the status and the headers, ``request-id`` among them."""

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 from deepseek_messages.telemetry.logs import log_request
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.telemetry.record import Outcome, RequestRecord
+from deepseek_messages.web.direct import DirectExchange
 from deepseek_messages.web.errors import STOPPING, answer_error, envelope
 from deepseek_messages.web.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from deepseek_messages.web.guard import Guard
@@ -23,8 +24,11 @@ MAX_CLIENT = 64
 class Front:
     """The ASGI application."""
 
-    def __init__(self, router: ASGIApp, guard: Guard, metrics: Metrics) -> None:
+    def __init__(
+        self, router: ASGIApp, guard: Guard, metrics: Metrics, messages: ASGIApp | None = None
+    ) -> None:
         self._router = router
+        self._messages = messages or router  # where the router would lead a direct request
         self._guard = guard
         self._metrics = metrics
 
@@ -42,10 +46,14 @@ class Front:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = RequestRecord(request_id())
-        exchange = Exchange(scope, receive, send, record)
+        exchange: Exchange
+        if (cycle := scope.get("direct")) is not None:
+            exchange = DirectExchange(cycle, record)
+        else:
+            exchange = Exchange(scope, receive, send, record)
+            scope["app"] = self  # makes the router raise its 404 and 405 instead of answering them
+            scope["path"] = normalise(scope["path"])
         scope["exchange"] = exchange
-        scope["app"] = self  # makes the router raise its 404 and 405 instead of answering them
-        scope["path"] = normalise(scope["path"])
         _describe(exchange)
         self._metrics.open_requests.inc()
         try:
@@ -63,7 +71,8 @@ class Front:
             if self._guard.is_preflight(exchange):
                 await _allow(exchange)
             else:
-                await self._router(exchange.scope, exchange.receive, exchange.send)
+                app = self._messages if "direct" in exchange.scope else self._router
+                await app(exchange.scope, exchange.receive, exchange.send)
             record.outcome = record.outcome or Outcome.SERVED
         except ClientGoneError:
             record.outcome = Outcome.GONE

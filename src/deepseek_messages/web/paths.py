@@ -25,3 +25,10 @@ def normalise(path: str) -> str:
     if path in VERSIONED or path.startswith(tuple(each + "/" for each in VERSIONED)):
         path = "/v1" + path
     return path
+
+
+# The spellings in use of the one path that is worth a short cut, as they stand in a request line.
+MESSAGES = "/v1/messages"
+MESSAGES_SPELLINGS = frozenset(
+    {b"/v1/messages", b"/anthropic/v1/messages", b"/messages", b"/anthropic/messages"}
+)

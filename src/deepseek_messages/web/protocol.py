@@ -1,26 +1,31 @@
 """uvicorn's HTTP protocol with the limits it lacks: on the size and the time of a request's head,
-and on how long a client may leave its answer unread.
+and on how long a client may leave its answer unread. Requests for messages take a shorter way
+(``direct``) to the same application.
 """
 
 import asyncio
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
+from deepseek_messages.translation.limits import (
+    HEAD_TIMEOUT,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    WRITE_TIMEOUT,
+)
+from deepseek_messages.web.direct import DirectCycle
 from deepseek_messages.web.errors import envelope
+from deepseek_messages.web.front import Front
 from deepseek_messages.web.ids import request_id
+from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
 from deepseek_messages.wire.errors import ErrorDetail
-
-# nginx: large_client_header_buffers, 4 of 8k; request lines with long queries included.
-MAX_HEAD_BYTES = 32 * 1024
-
-# httptools hands over header by header; Apache's LimitRequestFields is 100.
-MAX_HEADERS = 200
 
 VERSIONS = ("1.0", "1.1")
 
@@ -30,12 +35,6 @@ MAX_FRAMING = 8
 
 # Fields that offer another protocol (RFC 9110 §7.8), and belong to this connection only.
 OFFERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
-
-# Seconds. Apache's RequestReadTimeout for headers is 20 to 40; nginx's is 60.
-HEAD_TIMEOUT = 30.0
-
-# Seconds without room in the buffer for a client that does not read (nginx: send_timeout 60).
-WRITE_TIMEOUT = 60.0
 
 MALFORMED = ErrorDetail(type="invalid_request_error", message="Malformed HTTP request")
 HEAD_TOO_LARGE = ErrorDetail(
@@ -57,6 +56,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._too_large = False
         self._head_clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None  # the first of those in the pipeline
+        # Only what is not wrapped in a middleware can be called directly.
+        self._short_cut = type(self.app) is Front and self.limit_concurrency is None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection has to send its first head in time."""
@@ -68,6 +70,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_head_clock()
         self._stop_write_clock()
         super().connection_lost(exc)
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+            if isinstance(running, DirectCycle):
+                running.client_gone()
 
     def data_received(self, data: bytes) -> None:
         """Count what arrives before the headers are complete."""
@@ -84,6 +92,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._feed(data)
         if self._in_body and self._framing > MAX_HEAD_BYTES:
             self._refuse(400, MALFORMED)
+        elif self._reading_head and self._head_clock is None and not self.transport.is_closing():
+            self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -141,7 +151,44 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing = 0
         self._head_bytes = 0
         self._stop_head_clock()
-        super().on_headers_complete()
+        if (
+            self._short_cut
+            and self.parser.get_method() == b"POST"
+            and self.url.partition(b"?")[0] in MESSAGES_SPELLINGS
+            and self.parser.get_http_version() == "1.1"
+            and not self.expect_100_continue
+        ):
+            self._serve_directly()
+        else:
+            super().on_headers_complete()
+
+    def _serve_directly(self) -> None:
+        """As uvicorn does it for any request, with a cycle of ours."""
+        before: RequestResponseCycle | None = self.cycle
+        self.scope |= {"method": "POST", "path": MESSAGES, "raw_path": self.url}
+        self.cycle = DirectCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self.scope["direct"] = self.cycle  # type: ignore[typeddict-unknown-key]
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""

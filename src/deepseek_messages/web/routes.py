@@ -19,7 +19,7 @@ class Endpoint(Struct, frozen=True):
     handler: Handler
 
 
-class _Door:
+class Door:
     """Lets a caller through to one handler, or not."""
 
     def __init__(self, endpoint: Endpoint, guard: Guard) -> None:
@@ -38,7 +38,7 @@ def router(endpoints: Sequence[Endpoint], guard: Guard, lifespan: Lifespan[objec
     """The router. It raises Starlette's ``HTTPException`` for 404 and 405."""
     return Router(
         [
-            Route(endpoint.path, _Door(endpoint, guard), methods=list(endpoint.methods))
+            Route(endpoint.path, Door(endpoint, guard), methods=list(endpoint.methods))
             for endpoint in endpoints
         ],
         redirect_slashes=False,

@@ -43,15 +43,14 @@ async def stream_answer(exchange: Exchange, answer: Answer, pace: Pace) -> None:
     status has not gone out; from then on every failure is one ``error`` event.
     """
     writer = _Writer(exchange, answer, pace)
-    keeper = spawn(writer.keep_alive(), "keep-alive")
     try:
         await writer.run()
     except asyncio.CancelledError:
-        keeper.cancel()
+        writer.stop()
         await writer.last_word()
         raise
     finally:
-        keeper.cancel()
+        writer.stop()
 
 
 class _Writer:
@@ -59,8 +58,17 @@ class _Writer:
         self._exchange = exchange
         self._answer = answer
         self._pace = pace
-        self._clock = asyncio.get_running_loop().time
-        self._last_write = self._clock()
+        self._loop = asyncio.get_running_loop()
+        self._last_write = self._loop.time()
+        self._announced = False  # events went out, or are about to without the upstream's doing
+        self._speaking: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(pace.commit_after, self._tick)
+
+    def stop(self) -> None:
+        """Say nothing more of our own."""
+        self._timer.cancel()
+        if self._speaking is not None:
+            self._speaking.cancel()
 
     async def run(self) -> None:
         """Write until the end."""
@@ -82,22 +90,33 @@ class _Writer:
         if not self._exchange.finished:
             await self._exchange.write(b"", last=True)
 
-    async def keep_alive(self) -> None:
-        """Speak when the upstream does not: commit to the 200 after a while, then ping."""
-        await asyncio.sleep(self._pace.commit_after)
+    def _tick(self) -> None:
+        """Speak if the upstream does not: commit to the 200 after a while, then ping. One timer
+        serves both; it is not set anew by every event, but looks when it was last written.
+        """
+        if self._exchange.finished:
+            return
+        wait = self._last_write + self._pace.ping_interval - self._loop.time()
+        if self._speaking is None or self._speaking.done():
+            if not self._announced:
+                self._announced = True
+                self._speaking = spawn(self._announce(), "announce")
+            elif wait <= 0:
+                self._speaking = spawn(self._ping(), "ping")
+        wait = wait if wait > 0 else self._pace.ping_interval
+        self._timer = self._loop.call_later(wait, self._tick)
+
+    async def _announce(self) -> None:
         events = await self._answer.start()
         if self._exchange.finished:
             return
         await self._commit()
         if events:
             await self._write(events)
-        while not self._exchange.finished:
-            silence = self._clock() - self._last_write
-            if silence >= self._pace.ping_interval:
-                self._last_write = self._clock()
-                await self._exchange.write(PING)
-                silence = 0.0
-            await asyncio.sleep(self._pace.ping_interval - silence)
+
+    async def _ping(self) -> None:
+        self._last_write = self._loop.time()
+        await self._exchange.write(PING)
 
     async def last_word(self) -> None:
         """The server stops, or the client has gone: say so, if anybody can still hear it."""
@@ -112,14 +131,15 @@ class _Writer:
     async def _commit(self) -> None:
         if self._exchange.started:
             return
-        self._last_write = self._clock()
+        self._last_write = self._loop.time()
         notes = notes_header(self._answer.notes.entries)
         await self._exchange.start(200, [*STREAM_HEADERS, *notes])
 
     async def _write(self, events: Sequence[StreamEvent], *, last: bool = False) -> None:
         if self._exchange.finished:
             return
-        self._last_write = self._clock()
+        self._announced = True
+        self._last_write = self._loop.time()
         await self._exchange.write(encode_events(events), last=last)
 
     async def _confess(self, error: Exception) -> None:

@@ -24,7 +24,9 @@ class ClientWatch:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._watcher = spawn(self._watch(), "client-watch")
+        self._watcher: asyncio.Task[None] | None = None
+        if not self._exchange.when_gone(self._leave):
+            self._watcher = spawn(self._watch(), "client-watch")
 
     async def __aexit__(
         self,
@@ -33,7 +35,10 @@ class ClientWatch:
         _traceback: TracebackType | None,
     ) -> None:
         """Stop watching; tell a cancellation of ours from one that came from outside."""
-        self._watcher.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        else:
+            self._exchange.when_gone(None)
         if not self._gone:
             return
         if error is None:
@@ -45,6 +50,9 @@ class ClientWatch:
     async def _watch(self) -> None:
         while (await self._exchange.receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def _leave(self) -> None:
         # Servers say "disconnect" after a complete answer, too.
         if not self._exchange.finished:
             self._gone = True

@@ -1,0 +1,141 @@
+"""The short way of a request for messages: from uvicorn's protocol to the application and back
+without ASGI's messages between them. The same application, the same checks; what differs is how
+a body is had, how the client's leaving is told, and how bytes go out.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    RequestResponseCycle,
+)
+
+from deepseek_messages.telemetry.record import RequestRecord
+from deepseek_messages.web.exchange import JSON, Exchange, Header
+
+CHUNKED = b"transfer-encoding: chunked\r\n"
+CLOSE = b"connection: close\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class DirectCycle(RequestResponseCycle):
+    """One request on one connection. ``flow`` and ``transport`` are the connection's."""
+
+    flow: FlowControl
+    gone: Callable[[], None] | None = None  # to be called when the client leaves
+
+    def client_gone(self) -> None:
+        """The connection is lost."""
+        if self.gone is not None:
+            self.gone()
+
+
+class DirectExchange(Exchange):
+    """An exchange that writes to the connection itself. The head waits for the first piece of
+    the body, to leave in one packet with it, but not beyond the loop's next round.
+    """
+
+    __slots__ = ("_chunked", "_cycle", "_head")
+
+    def __init__(self, cycle: DirectCycle, record: RequestRecord) -> None:
+        super().__init__(cycle.scope, cycle.receive, cycle.send, record)  # type: ignore[arg-type]
+        self._cycle = cycle
+        self._head = b""
+        self._chunked = True
+
+    def whole_body(self) -> bytes | None:
+        """The request's body, if all of it is here."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected:
+            return None
+        cycle.flow.resume_reading()  # or a client that leaves would go unnoticed
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
+    def when_gone(self, tell: Callable[[], None] | None) -> bool:
+        """Ask to be told when the client leaves."""
+        self._cycle.gone = tell
+        if tell is not None and self._cycle.disconnected:
+            tell()
+        return True
+
+    async def start(self, status: int, headers: Iterable[Header]) -> None:
+        """Send the status and the headers of an answer in pieces."""
+        self._begin(status, headers, CHUNKED)
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send a piece of the body; waits while the client does not read."""
+        cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        self.finished = self.finished or last
+        if cycle.disconnected:
+            return
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            if last:
+                data += LAST_CHUNK
+        if self._head:
+            data, self._head = self._head + data, b""
+        if data:
+            cycle.transport.write(data)
+        if last:
+            self._end()
+
+    async def reply(
+        self,
+        status: int,
+        body: bytes,
+        headers: Iterable[Header] = (),
+        content_type: bytes = JSON,
+    ) -> None:
+        """Send a whole answer."""
+        self._chunked = False
+        length = b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))
+        self._begin(status, headers, length)
+        await self.write(body, last=True)
+
+    def _begin(self, status: int, headers: Iterable[Header], framing: bytes) -> None:
+        self.started = self._cycle.response_started = True
+        self.record.status = status
+        cycle = self._cycle
+        lines = [_line(name, value) for name, value in headers]
+        lines += [_line(name, value) for name, value in self.extra_headers]
+        if CLOSE in lines:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            lines.append(CLOSE)
+        self._head = b"%b%brequest-id: %b\r\n%b%b\r\n" % (
+            STATUS_LINE[status],
+            b"".join([_line(name, value) for name, value in cycle.default_headers]),
+            self.record.request_id.encode(),
+            framing,
+            b"".join(lines),
+        )
+
+    def _flush(self) -> None:
+        if self._head and not self._cycle.disconnected:
+            head, self._head = self._head, b""
+            self._cycle.transport.write(head)
+
+    def _end(self) -> None:
+        cycle = self._cycle
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+
+@lru_cache(maxsize=1024)
+def _line(name: bytes, value: bytes) -> bytes:
+    """A header's line. Raises ``ValueError`` for what could end it early."""
+    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        raise ValueError("invalid header")
+    return name + b": " + value + b"\r\n"
