@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,16 @@ def served(
     *,
     headers: dict[str, str] | None = None,
     server_options: dict[str, Any] | None = None,
+    state: Path | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
-    """Serve the application on ``upstream``; further arguments go to ``settings_for``."""
+    """Serve the application on ``upstream``; further arguments go to ``settings_for``. Its files
+    are in ``state``, else in a directory that ends with the block.
+    """
     upstream = upstream or FakeUpstream()
-    with tempfile.TemporaryDirectory() as directory:
+    with nullcontext(state) if state else tempfile.TemporaryDirectory() as directory:
         app = create_app(settings_for(Path(directory), **settings), upstream=upstream)
-        options = {"http": BoundedProtocol, "proxy_headers": False} | (server_options or {})
+        options = {"http": BoundedProtocol} | (server_options or {})
         with serve_app(app, **options) as running:
             client = Client(running.host, running.port, headers)
             yield Served(running, client, upstream, Path(directory))

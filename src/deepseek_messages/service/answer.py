@@ -135,7 +135,7 @@ class Answerer:
             attempt=attempt,
             attempts=attempts,
             message_id=self._message_id(),
-            seal=self._seal,
+            seal=self._seal.of(caller.identity),
             admission=self._admission,
             record=record,
         )
@@ -155,8 +155,9 @@ class Answerer:
         sees = sees_images(choice.model, upstream.dialect)
         request = await self._documents.prepare(request, sees=sees)
         notes = Notes(strict=self._strict)
-        edits = await self._editor.edits(request, choice, notes, caller.credential)
-        translation = to_chat(request, choice, upstream.dialect, notes, self._seal, edits=edits)
+        edits = await self._editor.edits(request, choice, notes, caller)
+        seal = self._seal.of(caller.identity)
+        translation = to_chat(request, choice, upstream.dialect, notes, seal, edits=edits)
         call = UpstreamCall(
             request=translation.chat,
             credential=caller.credential,

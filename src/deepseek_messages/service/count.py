@@ -51,14 +51,12 @@ class CountTokens:
         record.model = choice.model.id
         sees = sees_images(choice.model, self._upstream.dialect)
         request = await self._documents.prepare(request, sees=sees)
-        edits = await self._editor.edits(
-            request, choice, Notes(strict=self._strict), caller.credential
-        )
+        edits = await self._editor.edits(request, choice, Notes(strict=self._strict), caller)
         counted = await self._counter.count(
-            request, choice, credential=caller.credential, strict=self._strict, edits=edits
+            request, choice, caller=caller, strict=self._strict, edits=edits
         )
         if edits.applied:
-            before = await self._counter.count(request, choice, credential=caller.credential)
+            before = await self._counter.count(request, choice, caller=caller)
             counted = replace(counted, original_tokens=before.tokens)
         record.notes = tuple(str(note) for note in counted.notes.entries)
         return counted

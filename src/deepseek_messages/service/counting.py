@@ -10,6 +10,7 @@ from msgspec import Struct
 from deepseek_messages.prompt.counting import PromptCount, count_text, measure_prompt
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.estimate import estimate_prompt
+from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.translation.catalogue import Choice, Encoding, Model
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.edits import NO_EDITS, Edits
@@ -55,19 +56,20 @@ class Counter:
         request: MessagesRequest,
         choice: Choice,
         *,
-        credential: str | None = None,
+        caller: Caller = NOBODY,
         strict: bool = False,
         edits: Edits = NO_EDITS,
     ) -> CountResult:
-        """The size of the prompt that ``request`` would become. ``credential`` is the caller's
-        own key for an upstream that is asked. Raises ``Refusal`` for a request that could not
+        """The size of the prompt that ``request`` would become. An upstream that is asked gets
+        the caller's own key, if that is what it takes. Raises ``Refusal`` for a request that could not
         be served, and (529) when too many counts are waiting.
         """
         notes = Notes(strict=strict)
+        seal = self._seal.of(caller.identity)
         translation = await self._in_thread(
-            lambda: to_chat(request, choice, self._upstream.dialect, notes, self._seal, edits=edits)
+            lambda: to_chat(request, choice, self._upstream.dialect, notes, seal, edits=edits)
         )
-        call = UpstreamCall(request=translation.chat, credential=credential)
+        call = UpstreamCall(request=translation.chat, credential=caller.credential)
         count = await self._measure(call, choice.model)
         if not count.exact:
             notes.add(Action.ESTIMATED, "input_tokens")

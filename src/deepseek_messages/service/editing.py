@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from deepseek_messages.prompt.counting import count_text
+from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.service.counting import CountResult
 from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.edits import (
@@ -21,7 +22,7 @@ class RequestCounter(Protocol):
     """What tells the size of a request's prompt."""
 
     async def count(
-        self, request: MessagesRequest, choice: Choice, *, credential: str | None = None
+        self, request: MessagesRequest, choice: Choice, *, caller: Caller = NOBODY
     ) -> CountResult: ...
 
 
@@ -32,7 +33,7 @@ class ContextEditor:
         self._counter = counter
 
     async def edits(
-        self, request: MessagesRequest, choice: Choice, notes: Notes, credential: str | None
+        self, request: MessagesRequest, choice: Choice, notes: Notes, caller: Caller
     ) -> Edits:
         """The edits of ``request``. Costs nothing for a request that asks for none, and a count
         of its prompt where an edit depends on its size. Raises ``Refusal`` as a count does, and
@@ -43,6 +44,6 @@ class ContextEditor:
             return NO_EDITS
         tokens = 0
         if needs_count(wanted):
-            counted = await self._counter.count(request, choice, credential=credential)
+            counted = await self._counter.count(request, choice, caller=caller)
             tokens = counted.tokens
         return await asyncio.to_thread(plan_edits, request, wanted, tokens, count_text, notes)

@@ -3,8 +3,8 @@
 Clients may be told to leave reasoning out (``display: "omitted"``) or may send it back empty;
 DeepSeek's thinking mode demands it again with every tool call (DeepSeek API guide, thinking
 mode). The signature therefore carries the reasoning itself: compressed, encrypted and
-authenticated with a key of this server, so that no state is kept, every process with the same
-key can open it, and nobody else can make one. Equal reasoning gives equal signatures (SIV is
+authenticated with a key of this server and caller, so that no state is kept, every process with the
+same key can open it, and nobody else can make one or read another caller's. Equal reasoning gives equal signatures (SIV is
 deterministic, RFC 5297), which keeps replayed histories byte-stable.
 
 Form: ``dsm1.`` and base64url without padding. A signature of any other form is another
@@ -14,7 +14,9 @@ vendor's, and is accepted and not read.
 import base64
 import binascii
 import hashlib
+import hmac
 import zlib
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -22,6 +24,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from deepseek_messages.translation.limits import MAX_REASONING_BYTES, MAX_SIGNATURE_CHARS
 
 MARK = "dsm1."
+
+# A derived seal costs microseconds; this many callers at once pay them once.
+MAX_REMEMBERED_SEALS = 1024
 _CONTEXT = [b"deepseek-messages thinking signature, version 1"]
 
 
@@ -29,7 +34,19 @@ class Seal:
     """Makes and opens signatures with one secret key (any length; it is stretched to 64 bytes)."""
 
     def __init__(self, key: bytes) -> None:
-        self._cipher = AESSIV(hashlib.sha512(b"deepseek-messages seal\x00" + key).digest())
+        self._key = hashlib.sha512(b"deepseek-messages seal\x00" + key).digest()
+        self._cipher = AESSIV(self._key)
+        self._of = lru_cache(MAX_REMEMBERED_SEALS)(self._derived)
+
+    def of(self, identity: str) -> "Seal":
+        """The seal of one caller: nobody else's opens what it made, and it opens nobody else's.
+        The same for the same key and identity, so it outlives the process. Without an identity,
+        this one.
+        """
+        return self._of(identity) if identity else self
+
+    def _derived(self, identity: str) -> "Seal":
+        return Seal(hmac.digest(self._key, b"caller\x00" + identity.encode(), "sha512"))
 
     def seal(self, reasoning: str) -> str:
         """The signature that restores ``reasoning``; only the mark when it is too long to carry."""

@@ -101,11 +101,12 @@ class Guard:
         if not offered:
             raise _stranger(MISSING_KEY)
         if self._mode == "pass-through":
-            return Caller(f"key-{_digest(offered[0]).hex()[:8]}", credential=offered[0])
+            digest = _digest(offered[0]).hex()
+            return Caller(f"key-{digest[:8]}", credential=offered[0], identity=digest)
         for key in offered:
             name = self._keyring.find(key)
             if name is not None:
-                return Caller(name)
+                return Caller(name, identity=_digest(key).hex())
         raise _stranger(WRONG_KEY)
 
     def _admit_operator(self, exchange: Exchange) -> Caller:

@@ -6,6 +6,7 @@ from typing import TypeVar
 import pytest
 
 from deepseek_messages.service import counting
+from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.counting import Counter
 from deepseek_messages.translation.catalogue import FLASH, PRO, Choice, Model, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM, Dialect
@@ -72,7 +73,12 @@ def test_deepseek_is_counted_here_exactly(model: Model) -> None:
 
 def test_server_with_a_tokenizer_is_asked_with_the_callers_key() -> None:
     upstream = Upstream(VLLM, 123)
-    counted = run(upstream, lambda made: made.count(REQUEST, choice(SMALL), credential="sk-mine"))
+    counted = run(
+        upstream,
+        lambda made: made.count(
+            REQUEST, choice(SMALL), caller=Caller("key-1", credential="sk-mine")
+        ),
+    )
     assert (counted.tokens, counted.exact) == (123, True)
     assert upstream.asked[0].credential == "sk-mine"
 

@@ -57,3 +57,24 @@ def test_signature_is_bounded_and_then_only_the_mark() -> None:
 
 def test_overlong_signature_is_not_read() -> None:
     assert SEAL.open(MARK + "A" * MAX_SIGNATURE_CHARS) is None
+
+
+def test_a_callers_seal_opens_its_own_and_nobody_elses() -> None:
+    seal = Seal(b"key")
+    alice, bob = seal.of("alice"), seal.of("bob")
+    signature = alice.seal("a secret thought")
+    assert alice.open(signature) == "a secret thought"
+    assert bob.open(signature) is None
+    assert seal.open(signature) is None
+    assert alice.open(seal.seal("the server's own")) is None
+
+
+def test_a_callers_seal_is_the_same_after_a_restart() -> None:
+    signature = Seal(b"key").of("alice").seal("a secret thought")
+    assert Seal(b"key").of("alice").open(signature) == "a secret thought"
+    assert Seal(b"another key").of("alice").open(signature) is None
+
+
+def test_without_an_identity_there_is_one_seal() -> None:
+    seal = Seal(b"key")
+    assert seal.of("") is seal
