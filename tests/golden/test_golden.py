@@ -21,6 +21,7 @@ import pytest
 
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
+from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.response import chunks_of, decode_answer, fold
 from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.translation.stream import MessageStream
@@ -56,7 +57,7 @@ class Golden:
         return self._whole(b"".join(pieces))
 
     def _whole(self, body: bytes) -> list[StreamEvent]:
-        stream = MessageStream(
+        stream = reply_stream(
             self.plan, "msg_test", prompt_tokens=self.prompt_tokens, seal=FakeSeal()
         )
         events: list[StreamEvent] = []

@@ -11,8 +11,8 @@ from anthropic.types import Message as SdkMessage
 
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
+from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.sse import ChunkReader, encode_events
-from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.events import StreamEvent
 
 MESSAGE_ID = "msg_test"
@@ -61,7 +61,7 @@ def translate(
 ) -> list[StreamEvent]:
     """The events for an upstream's bytes, in whatever pieces they come; a fault ends them."""
     plan = plan or ReplyPlan(model="deepseek-chat")
-    stream = MessageStream(plan, MESSAGE_ID, prompt_tokens=prompt_tokens, seal=seal)
+    stream = reply_stream(plan, MESSAGE_ID, prompt_tokens=prompt_tokens, seal=seal)
     reader = ChunkReader()
     events: list[StreamEvent] = []
     try:

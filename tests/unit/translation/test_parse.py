@@ -103,8 +103,8 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "nameless tool": ({"tools": [{"input_schema": {}}]}, "tools.0.name: Field required"),
     "nameless choice": ({"tool_choice": {"type": "tool"}}, "tool_choice.name: Field required"),
     "compaction": (
-        {"compaction": {"type": "summarize"}},
-        "compaction: compaction requests are not supported",
+        {"compaction": {"type": "shrink"}},
+        "compaction.type: Input should be one of the documented values, not 'shrink'",
     ),
 }
 

@@ -461,7 +461,7 @@ def test_usage_is_always_asked_for_in_streams(stream: Any) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["cache_control", "service_tier", "container", "context_management", "diagnostics", "tags"],
+    ["cache_control", "service_tier", "container", "diagnostics", "tags"],
 )
 def test_ignored_field_is_noted_and_not_sent(field: str) -> None:
     done = translated("hi", **{field: {"a": 1}})

@@ -1,0 +1,263 @@
+"""Context management: what is cleared, when, and what the client is told."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from deepseek_messages.translation.edits import (
+    CLEARED,
+    IMAGE_TOKENS,
+    Edits,
+    needs_count,
+    plan_edits,
+    read_edits,
+)
+from deepseek_messages.translation.notes import Notes
+from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.wire.messages import MessagesRequest
+
+TOOLS, THINKING, COMPACT = (
+    "clear_tool_uses_20250919",
+    "clear_thinking_20251015",
+    "compact_20260112",
+)
+MANY = {"type": "tool_uses", "value": 1}
+
+
+def count(text: str) -> int:
+    return len(text)
+
+
+def use(number: int, name: str = "Read") -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"t{number}", "name": name, "input": {"n": number}}
+
+
+def result(number: int, content: Any = "x" * 100) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": f"t{number}", "content": content}
+
+
+def history(*results: dict[str, Any], names: dict[int, str] | None = None) -> list[dict[str, Any]]:
+    """A question, then one call and one result after the other."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "Go."}]
+    for number, found in enumerate(results, 1):
+        name = (names or {}).get(number, "Read")
+        messages.append({"role": "assistant", "content": [use(number, name)]})
+        messages.append({"role": "user", "content": [found]})
+    return messages
+
+
+def request(messages: list[dict[str, Any]], *edits: Any) -> MessagesRequest:
+    body = {"model": "m", "max_tokens": 9, "messages": messages}
+    body["context_management"] = {"edits": list(edits)}
+    return parse_request(json.dumps(body).encode())
+
+
+def planned(
+    messages: list[dict[str, Any]],
+    *edits: Any,
+    tokens: int = 0,
+    notes: Notes | None = None,
+) -> Edits:
+    notes = notes or Notes()
+    asked = request(messages, *edits)
+    wanted = read_edits(asked, notes)
+    assert wanted is not None
+    return plan_edits(asked, wanted, tokens, count, notes)
+
+
+def applied(edits: Edits) -> list[dict[str, Any]]:
+    assert edits.applied is not None
+    return [msgspec.to_builtins(each) for each in edits.applied]
+
+
+FIVE = history(*map(result, range(1, 6)))
+
+
+def test_old_results_are_cleared_once_there_are_enough() -> None:
+    edits = planned(FIVE, {"type": TOOLS, "trigger": MANY})
+    assert edits.results == {"t1", "t2"}
+    assert edits.inputs == frozenset()
+    assert applied(edits) == [
+        {
+            "type": TOOLS,
+            "cleared_tool_uses": 2,
+            "cleared_input_tokens": 2 * (100 - len(CLEARED)),
+        }
+    ]
+
+
+@pytest.mark.parametrize(("tokens", "cleared"), [(99_999, set()), (100_000, {"t1", "t2"})])
+def test_by_default_the_prompt_s_size_decides(tokens: int, cleared: set[str]) -> None:
+    edit = {"type": TOOLS}
+    wanted = read_edits(request(FIVE, edit), Notes())
+    assert wanted is not None
+    assert needs_count(wanted)
+    assert planned(FIVE, edit, tokens=tokens).results == cleared
+
+
+@pytest.mark.parametrize(
+    ("settings", "cleared"),
+    [
+        ({"keep": {"type": "tool_uses", "value": 0}}, {"t1", "t2", "t3", "t4", "t5"}),
+        ({"keep": {"type": "tool_uses", "value": 9}}, set()),
+        ({"exclude_tools": ["Grep"]}, {"t1"}),
+        ({"clear_at_least": {"type": "input_tokens", "value": 5_000}}, set()),
+        ({"trigger": {"type": "tool_uses", "value": 6}}, set()),
+        ({"trigger": {"type": "input_tokens", "value": 10}}, set()),
+        ({"trigger": {"type": "input_tokens", "value": 5}}, {"t1", "t2"}),
+    ],
+)
+def test_settings_of_clearing(settings: dict[str, Any], cleared: set[str]) -> None:
+    messages = history(*map(result, range(1, 6)), names={2: "Grep"})
+    edits = planned(messages, {"type": TOOLS, "trigger": MANY} | settings, tokens=5)
+    assert edits.results == cleared
+    assert bool(applied(edits)) is bool(cleared)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "cleared"),
+    [(True, {"t1", "t2"}), (["Grep"], {"t2"}), (False, set()), (None, set())],
+)
+def test_inputs_are_cleared_where_asked(inputs: Any, cleared: set[str]) -> None:
+    messages = history(*map(result, range(1, 6)), names={2: "Grep"})
+    edit = {"type": TOOLS, "trigger": MANY, "clear_tool_inputs": inputs}
+    assert planned(messages, edit).inputs == cleared
+
+
+@pytest.mark.parametrize(
+    ("content", "tokens"),
+    [
+        ("x" * 50, 50),
+        (None, 0),
+        ([{"type": "text", "text": "x" * 50}], 50),
+        ([{"type": "image", "source": {"type": "url", "url": "u"}}], IMAGE_TOKENS),
+        ([{"type": "tool_reference", "tool_name": "x"}], 0),
+        (
+            [
+                {
+                    "type": "document",
+                    "source": {"type": "text", "media_type": "text/plain", "data": "x" * 60},
+                }
+            ],
+            60,
+        ),
+        ([{"type": "document", "source": {"type": "content", "content": "x" * 60}}], 60),
+        (
+            [
+                {
+                    "type": "document",
+                    "source": {"type": "content", "content": [{"type": "text", "text": "x" * 60}]},
+                }
+            ],
+            60,
+        ),
+        ([{"type": "document", "source": {"type": "url", "url": "u"}}], 0),
+        (
+            [
+                {
+                    "type": "search_result",
+                    "source": "s",
+                    "title": "t",
+                    "content": [{"type": "text", "text": "x" * 70}],
+                }
+            ],
+            70,
+        ),
+    ],
+)
+def test_what_a_result_counts(content: Any, tokens: int) -> None:
+    edit = {"type": TOOLS, "trigger": MANY, "keep": {"type": "tool_uses", "value": 0}}
+    (told,) = applied(planned(history(result(1, content)), edit))
+    assert told["cleared_input_tokens"] == max(tokens - len(CLEARED), 0)
+
+
+# --- thinking -------------------------------------------------------------------------------------
+
+
+def thought(text: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": text, "signature": ""}
+
+
+THREE_TURNS: list[dict[str, Any]] = [
+    {"role": "user", "content": "One."},
+    {"role": "assistant", "content": [thought("aaa"), {"type": "text", "text": "1"}]},
+    {"role": "user", "content": "Two."},
+    {"role": "assistant", "content": [thought("bbbb"), use(1)]},
+    {"role": "user", "content": [result(1)]},
+    {"role": "assistant", "content": [thought("ccccc"), {"type": "text", "text": "2"}]},
+    {"role": "user", "content": "Three."},
+    {"role": "assistant", "content": [thought("d"), {"type": "text", "text": "3"}]},
+    {"role": "user", "content": "Four."},
+]
+
+
+@pytest.mark.parametrize(
+    ("keep", "cleared", "told"),
+    [
+        ("all", set(), []),
+        ({"type": "all"}, set(), []),
+        (None, {1, 3, 5}, [(2, 12)]),
+        ({"type": "thinking_turns", "value": 1}, {1, 3, 5}, [(2, 12)]),
+        ({"type": "thinking_turns", "value": 2}, {1}, [(1, 3)]),
+        ({"type": "thinking_turns", "value": 5}, set(), []),
+    ],
+)
+def test_old_thinking_is_cleared_by_turns(
+    keep: Any, cleared: set[int], told: list[tuple[int, int]]
+) -> None:
+    edit = {"type": THINKING} if keep is None else {"type": THINKING, "keep": keep}
+    edits = planned(THREE_TURNS, edit)
+    assert edits.thinking == cleared
+    assert [
+        (each["cleared_thinking_turns"], each["cleared_input_tokens"]) for each in applied(edits)
+    ] == told
+
+
+def test_edits_add_up() -> None:
+    edit = {"type": TOOLS, "trigger": MANY, "keep": {"type": "tool_uses", "value": 0}}
+    edits = planned(THREE_TURNS, {"type": THINKING}, edit)
+    assert [each["type"] for each in applied(edits)] == [THINKING, TOOLS]
+    assert edits.thinking
+    assert edits.results
+
+
+# --- what is not done -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", []])
+def test_context_management_of_another_shape_is_no_edit(value: Any) -> None:
+    asked = {"model": "m", "max_tokens": 1, "messages": FIVE, "context_management": value}
+    assert read_edits(parse_request(json.dumps(asked).encode()), Notes()) is None
+
+
+def test_unknown_edits_are_ignored_with_a_note() -> None:
+    notes = Notes()
+    edits = planned(FIVE, {"type": "clear_everything_20990101"}, {"type": TOOLS}, notes=notes)
+    assert applied(edits) == []
+    assert [str(note) for note in notes.entries] == [
+        "ignored=context_management.edit@context_management.edits.0"
+    ]
+
+
+@pytest.mark.parametrize("tokens", [149_999, 150_000])
+def test_automatic_compaction_is_left_out_once_due(tokens: int) -> None:
+    notes = Notes()
+    planned(FIVE, {"type": COMPACT}, tokens=tokens, notes=notes)
+    expected = ["dropped=context_management.compact@context_management.edits.0"]
+    assert [str(note) for note in notes.entries] == (expected if tokens == 150_000 else [])
+    if tokens == 150_000:
+        with pytest.raises(Refusal):
+            planned(FIVE, {"type": COMPACT}, tokens=tokens, notes=Notes(strict=True))
+
+
+def test_compaction_that_pauses_is_asked_for() -> None:
+    edit = {
+        "type": COMPACT,
+        "pause_after_compaction": True,
+        "trigger": {"type": "input_tokens", "value": 50_000},
+    }
+    assert planned(FIVE, edit, tokens=49_999).compact is None
+    assert planned(FIVE, edit, tokens=50_000).compact is not None
