@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx2
 from anthropic import Anthropic
-from anthropic.types import Message as SdkMessage
 
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
@@ -83,7 +82,7 @@ def cuts(data: bytes) -> Iterable[Sequence[bytes]]:
         yield data[:n], data[n:]
 
 
-def sdk_message(stream: bytes) -> SdkMessage:
+def sdk_message(stream: bytes, *, beta: bool = False) -> Any:
     """What the official SDK's stream helper accumulates from a stream. Raises its errors."""
     transport = httpx2.MockTransport(
         lambda _: httpx2.Response(
@@ -93,7 +92,7 @@ def sdk_message(stream: bytes) -> SdkMessage:
     with (
         httpx2.Client(transport=transport) as http,
         Anthropic(api_key="k", base_url="http://sdk.test", http_client=http, max_retries=0) as sdk,
-        sdk.messages.stream(
+        (sdk.beta.messages if beta else sdk.messages).stream(
             model="m", max_tokens=16, messages=[{"role": "user", "content": "x"}]
         ) as events,
     ):

@@ -141,5 +141,9 @@ def _grow(
             block["thinking"] += delta["thinking"]
         case "signature_delta":
             block["signature"] += delta["signature"]
+        case "citations_delta":
+            block.setdefault("citations", []).append(delta["citation"])
+        case "compaction_delta":
+            block["content"] = delta["content"]
         case "input_json_delta":
             partial[index] = partial.get(index, "") + delta["partial_json"]
