@@ -58,7 +58,7 @@ def served(
     upstream = upstream or FakeUpstream()
     with nullcontext(state) if state else tempfile.TemporaryDirectory() as directory:
         app = create_app(settings_for(Path(directory), **settings), upstream=upstream)
-        options = {"http": BoundedProtocol} | (server_options or {})
+        options = {"http": BoundedProtocol, "proxy_headers": False} | (server_options or {})
         with serve_app(app, **options) as running:
             client = Client(running.host, running.port, headers)
             yield Served(running, client, upstream, Path(directory))
