@@ -140,7 +140,17 @@ class _Writer:
             return
         self._announced = True
         self._last_write = self._loop.time()
-        await self._exchange.write(encode_events(events), last=last)
+        await self._exchange.write(encode_events(self._named(events)), last=last)
+
+    def _named(self, events: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
+        """The events, with the request's id in an error; it only ever comes last. The official
+        SDKs read the id of a failure that came after the 200 from there (``APIError``).
+        """
+        last = events[-1] if events else None
+        if not isinstance(last, ErrorEvent) or last.request_id is not None:
+            return events
+        request_id = self._exchange.record.request_id
+        return [*events[:-1], ErrorEvent(error=last.error, request_id=request_id)]
 
     async def _confess(self, error: Exception) -> None:
         """A bug of ours, after the 200."""
@@ -150,5 +160,4 @@ class _Writer:
         await self._write_error(BUG)
 
     async def _write_error(self, detail: ErrorDetail) -> None:
-        request_id = self._exchange.record.request_id
-        await self._write([ErrorEvent(error=detail, request_id=request_id)], last=True)
+        await self._write([ErrorEvent(error=detail)], last=True)

@@ -175,3 +175,11 @@ def test_a_server_that_stops_tells_a_running_stream() -> None:
     assert kinds(rest) == ["error"]
     assert rest[0]["error"]["type"] == "overloaded_error"
     assert upstream.played[0].closed.is_set()
+
+
+def test_an_error_in_the_stream_carries_the_request_id() -> None:
+    with served(FakeUpstream([text("half"), CUT])) as s:
+        reply = s.client.post(STREAM)
+    last = reply.events()[-1]
+    assert last["type"] == "error"
+    assert last["request_id"] == reply.headers["request-id"]
