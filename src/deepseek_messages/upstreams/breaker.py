@@ -55,6 +55,7 @@ class Breaker:
         self._openings = 0  # in a row, without a success in between
         self._until = 0.0  # open until then
         self._resting_until = 0.0
+        self._barred = False
         self._returned: float | None = None
         self._trying = False  # a trial is under way
 
@@ -97,6 +98,13 @@ class Breaker:
         self._failures = self._openings = 0
         self._trying = False
 
+    def seems_well(self, now: float) -> None:
+        """It answered a small question: a request may find out at once whether it is back. One
+        that refuses our requests answers such questions too, which tells nothing.
+        """
+        if self.state(now) is Health.OPEN and not self._barred:
+            self._state, self._trying = Health.TRIAL, False
+
     def failed(self, now: float) -> None:
         """It did not answer, or broke in mid-answer."""
         match self.state(now):
@@ -112,6 +120,7 @@ class Breaker:
     def barred(self, now: float) -> None:
         """It refuses us: nothing will go better in the next seconds."""
         self._open(now, least=BARRED)
+        self._barred = True
 
     def rests(self, now: float, seconds: float) -> None:
         """It asked to be left alone for so long."""
@@ -134,5 +143,6 @@ class Breaker:
         self._until = now + max(seconds, least) * (1 + self._draw() / 4)
         self._openings = min(self._openings + 1, 16)
         self._state = Health.OPEN
+        self._barred = False
         self._failures = 0
         self._trying = False

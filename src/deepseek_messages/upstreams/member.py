@@ -1,0 +1,296 @@
+"""One server of a pool: who it is, how it fares, and what runs there."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from deepseek_messages.translation import faults
+from deepseek_messages.translation.catalogue import Model
+from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.upstreams.balance import Seat
+from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
+from deepseek_messages.upstreams.breaker import Breaker, Health
+from deepseek_messages.upstreams.retries import Blame, blame
+from deepseek_messages.wire.chat import ChatChunk, ChunkChoice
+
+# DeepSeek API docs, "Rate Limit": requests of one account at a time, by model; more get 429.
+DEEPSEEK_LIMITS: Mapping[str, int] = {"deepseek-flash": 2500, "deepseek-v4-pro": 500}
+
+# How long a server that says 429 without a time is left alone, in seconds.
+REST = 1.0
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A member's place in its pool. A lower ``priority`` is asked first; ``weight`` is its part
+    of the load among those of its priority. ``max_concurrency`` is the most requests it gets at
+    a time, ``model_limits`` the same by model; ``context_window`` is in tokens.
+    """
+
+    priority: int = 0
+    weight: float = 1.0
+    max_concurrency: int | None = None
+    model_limits: Mapping[str, int] = {}
+    context_window: int | None = None
+
+
+class MemberState(Struct, frozen=True, kw_only=True):
+    """How a member fares now, for operators and metrics."""
+
+    name: str
+    health: Health
+    load: int
+    reason: str = ""  # why the last request failed there, if it did
+
+
+class Member:
+    """An ``Upstream`` that remembers what becomes of its requests.
+
+    ``open`` returns when the model has begun to speak (not at the 200 before it), so that a
+    server which accepts and then breaks can still be replaced. ``told`` hears the outcome of
+    every attempt: ``served`` or the kind of fault.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        upstream: Upstream,
+        place: Place,
+        breaker: Breaker,
+        *,
+        clock: Callable[[], float],
+        told: Callable[[str, str], None],
+    ) -> None:
+        self.name = name
+        self.place = place
+        self.upstream = upstream
+        self.breaker = breaker
+        self.load = 0  # requests on their way here
+        self.served: Sequence[Model] = ()  # as far as known
+        self._by_model: dict[str, int] = {}
+        self._clock = clock
+        self._told = told
+        self._reason = ""
+        self.last_heard = clock()
+
+    # --- what a pool asks ---------------------------------------------------------------------
+
+    @property
+    def eligible(self) -> bool:
+        """Whether one more request may go here."""
+        return self.breaker.allows(self._clock()) and self.seat.free
+
+    @property
+    def seat(self) -> Seat:
+        """For the choice among equals."""
+        return Seat(
+            name=self.name,
+            weight=self.place.weight,
+            share=self.breaker.share(self._clock()),
+            load=self.load,
+            limit=self.place.max_concurrency,
+        )
+
+    @property
+    def window(self) -> int | None:
+        """The longest context that is known to be here, in tokens."""
+        known = [model.context_window for model in self.served]
+        return self.place.context_window or (max(known) if known else None)
+
+    def serves(self, name: str) -> bool:
+        """Whether it has a model of exactly this name, as far as is known."""
+        return any(model.id == name for model in self.served)
+
+    @property
+    def state(self) -> MemberState:
+        """How it fares."""
+        health = self.breaker.state(self._clock())
+        return MemberState(name=self.name, health=health, load=self.load, reason=self._reason)
+
+    def enter(self) -> None:
+        """One more request is on its way here."""
+        self.load += 1
+        self.breaker.began(self._clock())
+
+    def leave(self) -> None:
+        """One less."""
+        self.load -= 1
+        self.breaker.abandoned()
+
+    # --- an upstream --------------------------------------------------------------------------
+
+    @property
+    def dialect(self) -> Dialect:
+        """The server's."""
+        return self.upstream.dialect
+
+    async def open(self, call: UpstreamCall) -> ChatStream:
+        """Send the request; return when the model speaks. Raises ``Fault``."""
+        model = call.request.model
+        limit = self.place.model_limits.get(model)
+        if limit is not None and self._by_model.get(model, 0) >= limit:
+            raise faults.busy(f"{self.name} has {limit} requests for {model} already")
+        self._by_model[model] = self._by_model.get(model, 0) + 1
+        stream = _MemberStream(self, model)
+        try:
+            stream.opened(await self.upstream.open(call))
+            await stream.begin()
+        except BaseException as error:
+            await stream.aclose()
+            if isinstance(error, Fault):
+                self.failed(error)
+            raise
+        return stream
+
+    async def models(self) -> Sequence[Model]:
+        """What the server lists, with the window that the settings give it. Raises ``Fault``."""
+        try:
+            listed = await self.upstream.models()
+        except Fault as fault:
+            self.failed(fault)
+            raise
+        window = self.place.context_window
+        if window is not None:
+            listed = [_with_window(model, window) for model in listed]
+        self.served = listed
+        return listed
+
+    async def count_tokens(self, call: UpstreamCall) -> int | None:
+        """As the server counts."""
+        return await self.upstream.count_tokens(call)
+
+    async def readiness(self) -> Readiness:
+        """What the server says of itself."""
+        return await self.upstream.readiness()
+
+    async def probe(self) -> None:
+        """Ask the server how it is, and remember it."""
+        readiness = await self.upstream.readiness()
+        now = self.last_heard = self._clock()
+        if readiness.ready:
+            self.breaker.seems_well(now)
+            await self._learn()
+        else:
+            self._reason = readiness.reason
+            self.breaker.failed(now)
+
+    async def start(self) -> None:
+        """Start it."""
+        await self.upstream.start()
+
+    async def aclose(self) -> None:
+        """Release it."""
+        await self.upstream.aclose()
+
+    # --- what it remembers --------------------------------------------------------------------
+
+    def succeeded(self) -> None:
+        """It answered."""
+        self.last_heard = self._clock()
+        self._reason = ""
+        self.breaker.succeeded(self.last_heard)
+        self._told(self.name, "served")
+
+    def failed(self, fault: Fault) -> None:
+        """It did not; the fault says whose failure that is."""
+        now = self.last_heard = self._clock()
+        self._told(self.name, fault.kind.value)
+        match blame(fault):
+            case Blame.NONE:
+                self.breaker.succeeded(now)
+                return
+            case Blame.BUSY:
+                self.breaker.rests(now, fault.retry_after or REST)
+            case Blame.BARRED:
+                self.breaker.barred(now)
+            case Blame.FAILURE:
+                self.breaker.failed(now)
+        self._reason = fault.message
+
+    def ended(self, model: str) -> None:
+        """A request for ``model`` has ended."""
+        self._by_model[model] -= 1
+
+    async def _learn(self) -> None:
+        if not self.served:
+            try:
+                await self.models()
+            except Fault:
+                return  # counted there
+
+
+def _with_window(model: Model, window: int) -> Model:
+    most = min(model.max_output_tokens, window)
+    return replace(model, context_window=window, max_output_tokens=most)
+
+
+class _MemberStream:
+    """A member's answer; tells the member how it went. What was read to see whether the model
+    speaks is given first.
+    """
+
+    def __init__(self, member: Member, model: str) -> None:
+        self._member = member
+        self._model = model
+        self._inner: ChatStream | None = None
+        self._first: Sequence[ChatChunk] | None = None
+        self._open = True
+
+    def opened(self, inner: ChatStream) -> None:
+        """The server said yes."""
+        self._inner = inner
+
+    async def begin(self) -> None:
+        """Read until the model speaks. Raises ``Fault``, also for an answer that never does."""
+        chunks: list[ChatChunk] = []
+        assert self._inner is not None
+        while not any(map(_speaks, chunks)):
+            batch = await self._inner.read()
+            for chunk in batch:
+                if chunk.error is not UNSET and not any(map(_speaks, chunks)):
+                    raise faults.reported(bytes(chunk.error))
+                chunks.append(chunk)
+            if not batch:
+                raise faults.cut(f"{self._member.name} ended its answer before it began")
+        self._first = chunks
+        self._member.succeeded()
+
+    async def read(self) -> Sequence[ChatChunk]:
+        """As the server's own stream. Raises ``Fault``."""
+        if self._first:
+            first, self._first = self._first, None
+            return first
+        assert self._inner is not None
+        try:
+            return await self._inner.read()
+        except Fault as fault:
+            self._member.failed(fault)
+            raise
+
+    async def aclose(self) -> None:
+        """As the server's own stream."""
+        if self._open:
+            self._open = False
+            self._member.ended(self._model)
+        if self._inner is not None:
+            await self._inner.aclose()
+
+
+def _speaks(chunk: ChatChunk) -> bool:
+    return any(map(_says, chunk.choices or ()))
+
+
+def _says(choice: ChunkChoice) -> bool:
+    """Whether anything of it would reach the client."""
+    delta = choice.delta
+    return choice.finish_reason is not None or (
+        delta is not None
+        and bool(
+            delta.content
+            or delta.reasoning_content
+            or delta.reasoning
+            or delta.tool_calls
+            or delta.refusal
+        )
+    )

@@ -1,0 +1,307 @@
+"""Several servers behind one name: choice, failover, retries, health.
+
+For each request: of those that may be asked (``breaker``), the ones that serve the very model
+asked for go first, then those of the lowest priority number; among equals ``balance`` decides.
+Only before anything reached the client may another one be tried (``retries``): from then on the
+answer is this server's. A request runs at one server at a time, never at two.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from deepseek_messages.telemetry.logs import log
+from deepseek_messages.translation import faults
+from deepseek_messages.translation.catalogue import Model
+from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.upstreams.balance import choose
+from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
+from deepseek_messages.upstreams.breaker import Breaker, BreakerLimits, Health
+from deepseek_messages.upstreams.member import Member, MemberState, Place
+from deepseek_messages.upstreams.retries import RetryBudget, Verdict, verdict, wait_before
+from deepseek_messages.upstreams.route import Need
+
+# A client that finds everything full comes back after so many seconds.
+FULL_RETRY_AFTER = 1.0
+
+
+class PoolOptions(Struct, frozen=True, kw_only=True):
+    """How often a request is tried in all, how often (in seconds) servers are looked at, and when
+    one is left out.
+    """
+
+    attempts: int = 3
+    probe_interval: float = 10.0
+    breaker: BreakerLimits = BreakerLimits()
+
+
+class Pool:
+    """An ``Upstream`` over several. ``members`` are names, upstreams and places.
+
+    Time and chance are given, so that tests decide them: ``clock`` in seconds, ``sleep``, and
+    ``draw`` for numbers in [0, 1).
+    """
+
+    name = "pool"
+
+    def __init__(
+        self,
+        members: Sequence[tuple[str, Upstream, Place]],
+        options: PoolOptions = PoolOptions(),  # noqa: B008 - frozen
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        if not members:
+            raise ValueError("upstreams: there is none")
+        self.options = options
+        self.clock = clock
+        self.sleep = sleep
+        self.draw = draw
+        self.budget = RetryBudget(clock)
+        self.on_attempt: Callable[[str, str], None] = _nobody  # may be set: who, and the outcome
+        self.members = tuple(
+            Member(
+                name,
+                upstream,
+                place,
+                Breaker(options.breaker, draw),
+                clock=clock,
+                told=self._tell,
+            )
+            for name, upstream, place in members
+        )
+        self._watching: asyncio.Task[None] | None = None
+
+    def _tell(self, who: str, outcome: str) -> None:
+        self.on_attempt(who, outcome)
+
+    # --- choice -------------------------------------------------------------------------------
+
+    def route(self, need: Need) -> "PoolRoute":
+        """A way for one request. Raises ``Fault`` (529) when all are full or at rest."""
+        self.budget.earn()
+        return PoolRoute(self, need)
+
+    def pick(
+        self,
+        need: Need,
+        key: bytes | None,
+        *,
+        without: Iterable[Member] = (),
+        least_window: int = 0,
+    ) -> Member | None:
+        """The best member for one more request, or ``None``. Those in ``without`` are left out,
+        and those that are not known to have more than ``least_window`` tokens of context.
+        """
+        left_out = set(map(id, without))
+        able = [
+            member
+            for member in self.members
+            if id(member) not in left_out
+            and member.seat.free
+            and (not least_window or (member.window or 0) > least_window)
+        ]
+        eligible = [member for member in able if member.eligible]
+        if not eligible and not left_out and not least_window:
+            # Where everybody seems to be down, trying is better than refusing.
+            eligible = [member for member in able if member.state.health is not Health.CLOSED]
+        named = [member for member in eligible if member.serves(need.model)]
+        eligible = named or eligible
+        if not eligible:
+            return None
+        first = min(member.place.priority for member in eligible)
+        equals = {m.name: m for m in eligible if m.place.priority == first}
+        seat = choose([member.seat for member in equals.values()], key, self.draw)
+        return None if seat is None else equals[seat.name]
+
+    def full(self) -> Fault:
+        """What the client is told when nobody can be asked now."""
+        now = self.clock()
+        soonest = min(member.breaker.opens_at(now) for member in self.members) - now
+        wait = max(FULL_RETRY_AFTER, soonest)
+        return faults.busy("every upstream is busy or at rest", retry_after=wait)
+
+    # --- an upstream --------------------------------------------------------------------------
+
+    @property
+    def dialect(self) -> Dialect:
+        """That of the member which is asked first."""
+        return self._first.dialect
+
+    @property
+    def _first(self) -> Member:
+        return min(self.members, key=lambda m: (not m.eligible, m.place.priority))
+
+    async def open(self, call: UpstreamCall) -> ChatStream:
+        """Open at the member that the call was made for, else at the first. Raises ``Fault``."""
+        return await self._member_of(call).open(call)
+
+    async def models(self) -> Sequence[Model]:
+        """What the members serve: each id once, with the longest context that it has anywhere.
+        Raises ``Fault`` when no member can say.
+        """
+        order = sorted(self.members, key=lambda m: (not m.eligible, m.place.priority))
+        lists = await asyncio.gather(*(_models_or_fault(member) for member in order))
+        found: dict[str, Model] = {}
+        for model in (
+            model for listed in lists if not isinstance(listed, Fault) for model in listed
+        ):
+            known = found.get(model.id)
+            if known is None or known.context_window < model.context_window:
+                found[model.id] = model
+        if not found and isinstance(lists[0], Fault):
+            raise lists[0]
+        return list(found.values())
+
+    async def count_tokens(self, call: UpstreamCall) -> int | None:
+        """As the member counts that the call was made for."""
+        return await self._member_of(call).count_tokens(call)
+
+    async def readiness(self) -> Readiness:
+        """Ready when one member is; the reason names those that are not."""
+        said = await asyncio.gather(*(member.readiness() for member in self.members))
+        pairs = list(zip(self.members, said, strict=True))
+        reasons = [f"{member.name}: {each.reason}" for member, each in pairs if each.reason]
+        return Readiness(ready=any(each.ready for each in said), reason="; ".join(reasons))
+
+    def states(self) -> Sequence[MemberState]:
+        """How each member fares."""
+        return [member.state for member in self.members]
+
+    async def start(self) -> None:
+        """Start the members, and begin to look at them."""
+        for member in self.members:
+            await member.start()
+        work = self._watch()
+        self._watching = asyncio.get_running_loop().create_task(work, name="watch-upstreams")
+
+    async def aclose(self) -> None:
+        """Release everything."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait((self._watching,))
+        for member in self.members:
+            await member.aclose()
+
+    def _member_of(self, call: UpstreamCall) -> Member:
+        named = (member for member in self.members if member.name == call.upstream)
+        return next(named, self._first)
+
+    # --- probes -------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await self.probe()
+            await self.sleep(self.options.probe_interval)
+
+    async def probe(self) -> None:
+        """Look at those that were not heard of lately, or are left out."""
+        before = self.clock() - self.options.probe_interval
+        asked = [
+            member
+            for member in self.members
+            if not member.served
+            or member.last_heard <= before
+            or member.state.health is not Health.CLOSED
+        ]
+        await asyncio.gather(*(self._probe(member) for member in asked))
+
+    async def _probe(self, member: Member) -> None:
+        was = member.state.health
+        await member.probe()
+        now = member.state
+        if now.health is not was:
+            log().info("upstream", name=member.name, health=now.health.value, why=now.reason)
+
+
+def _nobody(_name: str, _outcome: str) -> None:
+    pass
+
+
+async def _models_or_fault(member: Member) -> Sequence[Model] | Fault:
+    try:
+        return await member.models()
+    except Fault as fault:
+        return fault
+
+
+class PoolRoute:
+    """One request's way through a pool; see ``Route``."""
+
+    def __init__(self, pool: Pool, need: Need) -> None:
+        self._pool = pool
+        self._need = need
+        self._key = need.session.encode() if need.session else need.beginning()
+        self._tries = 1
+        self._tried: list[Member] = []
+        self._least_window = 0
+        self._member: Member | None = None
+        self._last = self._go(pool.pick(need, self._key))
+        if self._member is None:
+            raise pool.full()
+
+    @property
+    def upstream(self) -> Upstream:
+        """The member that is asked now."""
+        return self._last
+
+    def fits(self, model: Model, tokens: Callable[[], int]) -> bool:
+        """Stay, unless the prompt is too long here and another member has room."""
+        window = model.context_window
+        roomier = (member.window or 0 for member in self._pool.members)
+        if max(roomier) <= window or tokens() <= window:
+            return True
+        self._least_window = max(window, self._least_window)
+        better = self._pool.pick(
+            self._need, self._key, without=self._tried, least_window=self._least_window
+        )
+        if better is None:
+            return True
+        self._go(better)
+        return False
+
+    async def again(self, fault: Fault) -> bool:
+        """By the verdict on the fault, the number of tries and the budget."""
+        word = verdict(fault)
+        if word is Verdict.FINAL or self._tries >= self._pool.options.attempts:
+            return False
+        self._tried.append(self._last)
+        if word is Verdict.ROOMIER:
+            self._least_window = max(self._least_window, self._last.window or 0)
+        other = self._pool.pick(
+            self._need, self._key, without=self._tried, least_window=self._least_window
+        )
+        wait = None
+        if other is None and word is Verdict.AGAIN:
+            wait = wait_before(fault, self._tries, self._pool.draw)
+        if (other is None and wait is None) or not self._pool.budget.spend():
+            return False
+        self._tries += 1
+        if wait is not None:
+            self.close()
+            await self._pool.sleep(wait)
+            other = self._pool.pick(self._need, self._key, least_window=self._least_window)
+        if other is None:
+            return False
+        self._go(other)
+        return True
+
+    def close(self) -> None:
+        """Nothing runs any more."""
+        if self._member is not None:
+            self._member.leave()
+            self._member = None
+
+    def _go(self, member: Member | None) -> Member:
+        self.close()
+        if member is None:
+            raise self._pool.full()
+        member.enter()
+        self._member = self._last = member
+        return member
