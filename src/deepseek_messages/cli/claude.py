@@ -66,7 +66,7 @@ def _npm_places(npm: str) -> Iterator[Path]:
 @session_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
 def claude(
-    settings: Settings, url: str | None, key: str | None, own: bool, arguments: tuple[str, ...]
+    settings: Settings, *, url: str | None, key: str | None, own: bool, arguments: tuple[str, ...]
 ) -> None:
     """Run Claude Code on this server.
 

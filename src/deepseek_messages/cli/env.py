@@ -4,9 +4,12 @@ import json
 import os
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
+from deepseek_messages.cli import claude_settings
+from deepseek_messages.cli.claude_settings import DEFAULT_PATH
 from deepseek_messages.cli.client import (
     API_TIMEOUT_MS,
     Access,
@@ -21,6 +24,8 @@ from deepseek_messages.settings import Settings, split_url
 from deepseek_messages.settings.sources import KEY_ENV
 
 Value = str | Token
+
+WINDOW_VARIABLE = "CLAUDE_CODE_MAX_CONTEXT_TOKENS"
 
 
 def variables(access: Access) -> dict[str, Value]:
@@ -42,8 +47,11 @@ def variables(access: Access) -> dict[str, Value]:
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
     if access.window:
-        chosen["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(access.window)
+        chosen[WINDOW_VARIABLE] = str(access.window)
     return chosen
+
+
+NAMES = frozenset({*variables(Access(url="", token=Token("text", ""), model="")), WINDOW_VARIABLE})
 
 
 def _bash(name: str, value: Value) -> str:
@@ -81,19 +89,28 @@ def render(shell: str, chosen: dict[str, Value]) -> str:
     if shell != "json":
         line = _LINES[shell]
         return "\n".join(line(name, value) for name, value in plain.items()) + "\n"
-    # A settings file cannot refer to a variable.
-    texts = {
-        name: os.environ.get(value.value, f"<{value.value}>") if isinstance(value, Token) else value
-        for name, value in plain.items()
+    return json.dumps({"env": texts(plain)}, indent=2) + "\n"
+
+
+def texts(chosen: dict[str, Value]) -> dict[str, str]:
+    """The variables' values as they are now: a settings file cannot refer to a variable."""
+    return {
+        name: _text(value) if isinstance(value, Token) else value for name, value in chosen.items()
     }
-    return json.dumps({"env": texts}, indent=2) + "\n"
+
+
+def _text(token: Token) -> str:
+    if token.kind == "text":
+        return token.value
+    return os.environ.get(token.value, f"<{token.value}>")
 
 
 _EPILOG = """\b
 eval "$(deepseek-messages env)"                  bash, zsh
 deepseek-messages env --shell fish | source      fish
 deepseek-messages env --shell powershell | Out-String | Invoke-Expression
-deepseek-messages env --shell json               Claude Code's settings.json
+deepseek-messages env --write                    into this project's Claude Code settings
+deepseek-messages env --remove                   out of them again
 """
 
 
@@ -115,22 +132,75 @@ deepseek-messages env --shell json               Claude Code's settings.json
     metavar="KEY",
     help=f"Your key of the server [${KEY_ENV}].",
 )
-def env(settings: Settings, shell: str, url: str | None, key: str | None) -> None:
-    """Print the environment variables for clients of the server."""
+@click.option(
+    "--write",
+    is_flag=False,
+    flag_value=str(DEFAULT_PATH),
+    metavar="[FILE]",
+    help=f"Write them into a Claude Code settings file [{DEFAULT_PATH}]; all else in it stays.",
+)
+@click.option(
+    "--remove",
+    is_flag=False,
+    flag_value=str(DEFAULT_PATH),
+    metavar="[FILE]",
+    help="Take them out of that file again, and give back what was there before.",
+)
+def env(
+    settings: Settings,
+    *,
+    shell: str,
+    url: str | None,
+    key: str | None,
+    write: str | None,
+    remove: str | None,
+) -> None:
+    """Print the environment variables for clients of the server, or keep them for a project."""
+    if remove is not None:
+        _remove(Path(remove))
+        return
     if url is not None and split_url(url) is None:
         raise click.BadParameter(f"{url!r} is no http:// or https:// URL", param_hint="--url")
+    chosen = variables(_access(settings, url, key, complete=write is not None))
+    if write is None:
+        click.echo(render(shell, chosen), nl=False)
+    else:
+        _write(Path(write), texts(chosen))
+
+
+def _access(settings: Settings, url: str | None, key: str | None, *, complete: bool) -> Access:
+    """How to reach the server. With ``complete`` the key must be known, else it is remarked."""
     token = token_for(settings, key)
     address = base_url(settings, url)
     secret = os.environ.get(token.value, "") if token.kind == "variable" else token.value
     if token.kind == "variable" and not secret:
+        if complete:
+            raise click.ClickException(f"set {token.value} to your key first, or give --key")
         click.echo(f"Remark: set {token.value} to your key first, or give --key.", err=True)
     model = settings.models.default
     window = served_window(address, secret, model) or window_of(settings)
     if window is None:
         click.echo(
             "Remark: the model's context is unknown until the server runs; "
-            "CLAUDE_CODE_MAX_CONTEXT_TOKENS is left out.",
+            f"{WINDOW_VARIABLE} is left out.",
             err=True,
         )
-    access = Access(url=address, token=token, model=model, window=window)
-    click.echo(render(shell, variables(access)), nl=False)
+    return Access(url=address, token=token, model=model, window=window)
+
+
+def _write(path: Path, chosen: dict[str, str]) -> None:
+    try:
+        claude_settings.write(path, chosen)
+    except claude_settings.SettingsFileError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{path}: Claude Code in this project now uses {chosen['ANTHROPIC_BASE_URL']}")
+    if path.name != DEFAULT_PATH.name:
+        click.echo("It holds a key: keep the file out of the repository.", err=True)
+
+
+def _remove(path: Path) -> None:
+    try:
+        changed = claude_settings.remove(path, NAMES)
+    except claude_settings.SettingsFileError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{path}: " + ("as it was before" if changed else "there was nothing to take out"))

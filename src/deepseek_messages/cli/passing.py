@@ -1,7 +1,7 @@
 """Commands whose further arguments belong to another program."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -17,10 +17,16 @@ class PassingCommand(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the border in front of the other program's arguments."""
+        """Put a border in front of the other program's arguments."""
+        count = self.own(ctx, args)
+        rest = args[count:]
+        return super().parse_args(ctx, [*args[:count], "--", *rest[rest[:1] == ["--"] :]])
+
+    def own(self, ctx: click.Context, args: Sequence[str]) -> int:
+        """How many of the first arguments are ours."""
         taking, plain = self._own_options(ctx)
         count = 0
-        while count < len(args) and args[count] != "--":
+        while count < len(args):
             name, equals, _ = args[count].partition("=")
             if args[count] in plain:
                 count += 1
@@ -28,10 +34,7 @@ class PassingCommand(click.Command):
                 count += 1 if equals else 2
             else:
                 break
-        rest = args[count:]
-        if rest[:1] == ["--"]:
-            rest = rest[1:]
-        return super().parse_args(ctx, [*args[:count], "--", *rest])
+        return min(count, len(args))
 
     def _own_options(self, ctx: click.Context) -> tuple[set[str], set[str]]:
         """Our options, those with a value and those without."""

@@ -13,7 +13,7 @@ from deepseek_messages.settings import Settings
     "arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARGS]..."
 )
 def run(
-    settings: Settings, url: str | None, key: str | None, own: bool, arguments: tuple[str, ...]
+    settings: Settings, *, url: str | None, key: str | None, own: bool, arguments: tuple[str, ...]
 ) -> None:
     """Run a program on this server, with the variables that Anthropic's SDKs and Claude Code read.
 

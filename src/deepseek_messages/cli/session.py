@@ -206,7 +206,7 @@ def run_program(
         before = read_spent(access.url)
         code = _run(command, environment(access, os.environ))
         after = read_spent(access.url)
-    if before is not None and after is not None:
+    if before is not None and after is not None and before != after:
         click.echo(f"deepseek-messages: {(after - before).text()}", err=True)
     _end_as(code)
 
@@ -222,37 +222,56 @@ def _warn(access: Access) -> None:
 
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
-    try:
-        process = subprocess.Popen(command, env=dict(env))  # noqa: S603 - what the user typed
-    except OSError as error:
-        raise click.ClickException(f"{command[0]}: {error.strerror}") from None
-    with _signals_for(process):
+    signals = _Signals()
+    with signals.caught():
+        try:
+            process = subprocess.Popen(command, env=dict(env))  # noqa: S603 - what the user typed
+        except OSError as error:
+            raise click.ClickException(f"{command[0]}: {error.strerror}") from None
+        signals.go_to(process)
         return process.wait()
 
 
-@contextlib.contextmanager
-def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+class _Signals:
     """Signals are the program's: those from the terminal reach it by themselves, others are
-    passed on.
+    passed on. One that comes before the program has started waits for it.
     """
 
-    def pass_on(number: int, _frame: object) -> None:
-        process.send_signal(number)
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
 
-    def leave(_number: int, _frame: object) -> None:
-        """The terminal sent it to the program too. (Ignored signals would be inherited.)"""
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Within the block."""
+        typed = _leave if sys.stdin is not None and sys.stdin.isatty() else self._pass_on
+        handlers = {"SIGINT": typed, "SIGQUIT": typed}
+        handlers |= {"SIGTERM": self._pass_on, "SIGHUP": self._pass_on}
+        known = {
+            getattr(signal, name): each for name, each in handlers.items() if hasattr(signal, name)
+        }
+        before = {number: signal.signal(number, handler) for number, handler in known.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    typed = leave if sys.stdin is not None and sys.stdin.isatty() else pass_on
-    handlers = {"SIGINT": typed, "SIGQUIT": typed, "SIGTERM": pass_on, "SIGHUP": pass_on}
-    known = {
-        getattr(signal, name): each for name, each in handlers.items() if hasattr(signal, name)
-    }
-    before = {number: signal.signal(number, handler) for number, handler in known.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def go_to(self, process: "subprocess.Popen[bytes]") -> None:
+        """From now on."""
+        self._process = process
+        for number in self._early:
+            process.send_signal(number)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
+
+
+def _leave(_number: int, _frame: object) -> None:
+    """The terminal sent it to the program too. (An ignored signal would be inherited.)"""
 
 
 def _end_as(code: int) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -141,3 +142,47 @@ def test_settings_mistake_ends_with_one_line() -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: 'nonsense' is no upstream")
     assert result.stderr.count("\n") == 1
+
+
+# --- a project's settings file --------------------------------------------------------------------
+
+
+def test_variables_are_written_into_the_project_and_taken_out(tmp_path: Path) -> None:
+    file = tmp_path / ".claude" / "settings.local.json"
+    file.parent.mkdir()
+    file.write_text('{"permissions": {"allow": ["Bash(ls)"]}}')
+    written = run("--upstream", "double", "--write")
+    assert written.exit_code == 0, written.output
+    tree = json.loads(file.read_text())
+    assert tree["permissions"] == {"allow": ["Bash(ls)"]}
+    assert tree["env"]["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:8000/anthropic"
+    assert tree["env"]["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "1048576"
+    removed = run("--remove")
+    assert removed.exit_code == 0, removed.output
+    assert file.read_text() == '{"permissions": {"allow": ["Bash(ls)"]}}'
+
+
+def test_another_file_may_be_named(tmp_path: Path) -> None:
+    result = run("--upstream", "double", "--key", "k", "--write", "mine.json")
+    assert "keep the file out of the repository" in result.stderr
+    assert json.loads((tmp_path / "mine.json").read_text())["env"]["ANTHROPIC_AUTH_TOKEN"] == "k"
+    assert "as it was before" in run("--remove", "mine.json").stdout
+    assert not (tmp_path / "mine.json").exists()
+
+
+def test_nothing_is_written_without_a_key_that_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run("--upstream", "http://192.0.2.1/v1", "--write")
+    assert result.exit_code == 1
+    assert "DEEPSEEK_API_KEY" in result.stderr
+    assert not (tmp_path / ".claude").exists()
+
+
+def test_unusable_settings_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text("[")
+    for flag in ("--write", "--remove"):
+        result = run("--upstream", "double", flag, "mine.json")
+        assert result.exit_code == 1
+        assert "mine.json: is not valid JSON" in result.stderr
+    assert (tmp_path / "mine.json").read_text() == "["
