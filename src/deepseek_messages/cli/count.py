@@ -4,18 +4,12 @@ from typing import BinaryIO
 
 import click
 
+from deepseek_messages.cli.offline import translate
 from deepseek_messages.cli.options import with_settings
 from deepseek_messages.prompt.counting import PromptCount, measure_prompt
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.settings import Settings
-from deepseek_messages.translation.catalogue import FLASH, PRO, resolve
-from deepseek_messages.translation.dialects import DIALECTS
-from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.request import to_chat
-from deepseek_messages.translation.seal import Seal
-from deepseek_messages.web.app import SEAL_BYTES, SEAL_FILE
 
 
 @click.command()
@@ -44,16 +38,5 @@ def count_request(settings: Settings, body: bytes, model: str | None = None) -> 
     """The prompt size of the request in ``body``, for DeepSeek's hosted models. Raises
     ``Refusal`` and ``NotEncodable``.
     """
-    request = parse_request(body, counting=True)
-    choice = resolve(
-        model or request.model, (FLASH, PRO), settings.models.default, settings.models.aliases
-    )
-    translation = to_chat(request, choice, DIALECTS["deepseek"], Notes(), _seal(settings))
-    assert choice.model.encoding is not None
-    return measure_prompt(translation.chat, choice.model.encoding)
-
-
-def _seal(settings: Settings) -> Seal:
-    """The server's own seal, if it was ever started here; reasoning that it sealed is counted."""
-    path = settings.state_dir / SEAL_FILE
-    return Seal(path.read_bytes() if path.is_file() else bytes(SEAL_BYTES))
+    found = translate(settings, body, model)
+    return measure_prompt(found.translation.chat, found.encoding)
