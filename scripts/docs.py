@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from deepseek_messages.cli import COMMANDS, main
-from deepseek_messages.settings import KNOWN
+from deepseek_messages.settings import KNOWN, MEMBER
 from deepseek_messages.settings.known import SECTIONS, Setting
 from deepseek_messages.settings.schema import Settings
 from deepseek_messages.telemetry.metrics import METRICS, PREFIX
@@ -73,7 +73,20 @@ def settings_page() -> str:
         chosen = [s for s in KNOWN.values() if s.name.rpartition(".")[0] == section]
         parts.append(f"## [{section}]\n" if section else "## Top of the file\n")
         parts.append(table(("Key", "Default", "Type", "Variable", "Meaning"), map(_row, chosen)))
+    parts += [
+        "## [[upstreams]]\n",
+        (
+            "One table for each of several upstreams, instead of `[upstream]`; only in the file. "
+            "A flag `--upstream` or `DEEPSEEK_MESSAGES_UPSTREAM` stands for all of them.\n"
+        ),
+        table(("Key", "Default", "Type", "Meaning"), map(_member_row, MEMBER.values())),
+    ]
     return "\n".join(parts)
+
+
+def _member_row(setting: Setting) -> tuple[str, ...]:
+    default = "must be given" if setting.name == "name" else _default(setting)
+    return f"`{setting.name}`", default, setting.type_text, setting.description
 
 
 def _row(setting: Setting) -> tuple[str, ...]:
@@ -187,12 +200,21 @@ def notes_page() -> str:
     )
 
 
+def clients_page() -> str:
+    """The clients that the tests drive."""
+    sys.path.insert(0, str(REFERENCE.parent.parent))
+    from tests.conformance.clients import page  # noqa: PLC0415 - only of a checkout
+
+    return page.text()
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
     "notes.md": notes_page,
+    "clients.md": clients_page,
 }
 
 

@@ -57,13 +57,15 @@ def _upstream(settings: Settings) -> str:
             return f"embedded: {settings.embedded.model}, inside this process"
         case "double":
             return "double: a stand-in for DeepSeek's API with made-up answers"
-        case "chat":
-            return f"chat: {settings.upstream.url}"
+        case "chat" | "tokens" as kind:
+            return f"{kind}: {settings.upstream.url}"
+        case "pool":
+            return f"several: {', '.join(member.name for member in settings.upstreams)}"
 
 
 def _model(settings: Settings, access: Access) -> str:
     window = f", {access.window:,} tokens of context" if access.window else ""
-    served = settings.upstream.model if settings.upstream_kind == "chat" else None
+    served = settings.upstream.model if settings.upstream_kind in ("chat", "tokens") else None
     return access.model + (f" (served by {served})" if served else "") + window
 
 

@@ -20,7 +20,7 @@ from deepseek_messages.upstreams.base import Readiness, Upstream
 from deepseek_messages.upstreams.embedded.gguf import GgufError, read_info
 from deepseek_messages.web.app import keyring_of
 from deepseek_messages.web.serve import ServeError, bind
-from deepseek_messages.web.upstreams import make_upstream
+from deepseek_messages.web.upstreams import make_pool, make_upstream
 
 SHOWN = 10  # so many of a server's models are named
 
@@ -90,8 +90,10 @@ def check_upstream(settings: Settings, *, claude_code: bool = True) -> list[Find
     match settings.upstream_kind:
         case "embedded":
             return list(_embedded(settings, claude_code))
-        case "chat":
+        case "chat" | "tokens":
             return asyncio.run(_chat(settings, claude_code))
+        case "pool":
+            return asyncio.run(_pool(settings))
         case "double":
             return [Finding(Level.REMARK, "the double answers with made-up content")]
 
@@ -155,6 +157,26 @@ async def _chat(settings: Settings, claude_code: bool) -> list[Finding]:
         return await _ask(upstream, settings, claude_code)
     finally:
         await upstream.aclose()
+
+
+async def _pool(settings: Settings) -> list[Finding]:
+    """A line for each of several upstreams; a problem only when none can be used."""
+    try:
+        pool = make_pool(settings)
+    except (ValueError, ModelError) as error:
+        return [Finding(Level.PROBLEM, str(error))]
+    findings = []
+    try:
+        for member in pool.members:
+            readiness = await member.readiness()
+            reason = f": {readiness.reason}" if readiness.reason else ""
+            said = f"upstream {member.name} {'answers' if readiness.ready else 'does not answer'}"
+            findings.append(Finding(Level.FINE if readiness.ready else Level.REMARK, said + reason))
+    finally:
+        await pool.aclose()
+    if not any(finding.level is Level.FINE for finding in findings):
+        findings.append(Finding(Level.PROBLEM, "none of [[upstreams]] can be used"))
+    return findings
 
 
 async def _ask(upstream: Upstream, settings: Settings, claude_code: bool) -> list[Finding]:

@@ -84,9 +84,12 @@ def window_of(settings: Settings) -> int | None:
             return settings.embedded.context or PACKAGED_WINDOWS.get(settings.embedded.model)
         case "double":
             return FLASH.context_window
-        case "chat" if settings.upstream.model:
+        case "chat" | "tokens" if settings.upstream.model:
             return describe(settings.upstream.model).context_window
-        case "chat":
+        case "pool":
+            windows = (member.context_window for member in settings.upstreams)
+            return max((window for window in windows if window), default=None)
+        case "chat" | "tokens":
             host = urlsplit(settings.upstream.url).hostname or ""
             return FLASH.context_window if by_host(host) is DEEPSEEK else None
 

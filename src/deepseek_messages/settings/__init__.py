@@ -4,7 +4,7 @@
 win. Whatever is wrong becomes one ``SettingsError`` that names the key and where it stands.
 """
 
-from deepseek_messages.settings.known import KNOWN, Setting
+from deepseek_messages.settings.known import KNOWN, MEMBER, Setting
 from deepseek_messages.settings.rules import check_settings
 from deepseek_messages.settings.schema import (
     DEEPSEEK_URL,
@@ -13,7 +13,9 @@ from deepseek_messages.settings.schema import (
     DocumentsSettings,
     EmbeddedSettings,
     LogSettings,
+    MemberSettings,
     ModelsSettings,
+    PoolSettings,
     ServerSettings,
     Settings,
     TelemetrySettings,
@@ -28,12 +30,15 @@ from deepseek_messages.settings.sources import SettingsError, find_config, load_
 __all__ = [
     "DEEPSEEK_URL",
     "KNOWN",
+    "MEMBER",
     "AuthMode",
     "AuthSettings",
     "DocumentsSettings",
     "EmbeddedSettings",
     "LogSettings",
+    "MemberSettings",
     "ModelsSettings",
+    "PoolSettings",
     "Secret",
     "ServerSettings",
     "Setting",

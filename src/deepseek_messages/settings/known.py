@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import NODEFAULT, UNSET, Meta, Struct, structs
 
-from deepseek_messages.settings.schema import Settings
+from deepseek_messages.settings.schema import MemberSettings, Settings
 
 ENV_PREFIX = "DEEPSEEK_MESSAGES_"
+
+# The one setting that is a list of tables; only the file can hold it.
+TABLES = "upstreams"
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -59,6 +62,8 @@ def _walk(cls: type[Struct], prefix: str) -> Iterator[Setting]:
     hints = typing.get_type_hints(cls, include_extras=True)
     for info in structs.fields(cls):
         annotation = hints[info.name]
+        if info.name == TABLES:
+            continue
         if isinstance(annotation, type) and issubclass(annotation, Struct):
             yield from _walk(annotation, f"{prefix}{info.name}.")
             continue
@@ -74,4 +79,8 @@ def _walk(cls: type[Struct], prefix: str) -> Iterator[Setting]:
 
 
 KNOWN: dict[str, Setting] = {setting.name: setting for setting in _walk(Settings, "")}
+MEMBER: dict[str, Setting] = {
+    setting.name: setting
+    for setting in sorted(_walk(MemberSettings, ""), key=lambda setting: setting.name != "name")
+}
 SECTIONS = frozenset(name.partition(".")[0] for name in KNOWN if "." in name)

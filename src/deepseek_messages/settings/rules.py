@@ -1,9 +1,9 @@
 """What makes a well-formed tree of settings unusable or unsafe."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from deepseek_messages.settings.schema import Settings, split_url
+from deepseek_messages.settings.schema import Settings, UpstreamSettings, split_url
 from deepseek_messages.translation.dialects import DIALECTS
 
 _KEYS_ADVICE = (
@@ -11,31 +11,66 @@ _KEYS_ADVICE = (
 )
 
 
-def _base_url(settings: Settings) -> str | None:
-    url = settings.upstream.base_url
+def _each(settings: Settings) -> Iterator[tuple[str, UpstreamSettings]]:
+    """Every upstream with the place where it stands."""
+    yield "upstream", settings.upstream
+    for number, member in enumerate(settings.upstreams):
+        yield f"upstreams.{number}", member
+
+
+def _base_urls(settings: Settings) -> str | None:
+    return _first(_base_url(where, each) for where, each in _each(settings))
+
+
+def _base_url(where: str, upstream: UpstreamSettings) -> str | None:
+    url = upstream.base_url
     if url is None:
-        return None
+        missing = upstream.kind == "tokens"
+        return f"{where}.base_url: a tokens server has no default address" if missing else None
     parts = split_url(url)
     if parts is None:
-        return "upstream.base_url: it is no http:// or https:// URL with a host"
+        return f"{where}.base_url: it is no http:// or https:// URL with a host"
     if parts.username or parts.password or parts.query:
-        return "upstream.base_url: it holds a password or a query; keys go into upstream.api_key"
+        return f"{where}.base_url: it holds a password or a query; keys go into {where}.api_key"
     return None
 
 
-def _dialect(settings: Settings) -> str | None:
-    name, known = settings.upstream.dialect, ["auto", *DIALECTS]
+def _dialects(settings: Settings) -> str | None:
+    return _first(_dialect(where, each) for where, each in _each(settings))
+
+
+def _dialect(where: str, upstream: UpstreamSettings) -> str | None:
+    name, known = upstream.dialect, ["auto", *DIALECTS]
     if name in known:
         return None
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"upstream.dialect: {name!r} is none of {', '.join(known)}{hint}"
+    return f"{where}.dialect: {name!r} is none of {', '.join(known)}{hint}"
+
+
+def _first(problems: Iterable[str | None]) -> str | None:
+    return next((problem for problem in problems if problem), None)
+
+
+def _members(settings: Settings) -> str | None:
+    names = [member.name for member in settings.upstreams]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            return f"upstreams.{number}.name: there is another {name!r}; each has its own name"
+    if [member.resolved_kind for member in settings.upstreams].count("embedded") > 1:
+        return "upstreams: one embedded model at most; it takes its settings from [embedded]"
+    if settings.upstreams and settings.auth.mode == "pass-through":
+        return (
+            "auth.mode: pass-through would show callers' keys to every one of [[upstreams]]: "
+            "use keys, and give each upstream its own"
+        )
+    return None
 
 
 def _open_mode(settings: Settings) -> str | None:
     if settings.auth_mode != "open":
         return None
-    if settings.upstream_kind == "chat":
+    if not settings.serves_itself:
         return (
             'auth.mode: "open" is for the embedded and double upstreams; use pass-through or keys'
         )
@@ -59,7 +94,13 @@ def _relay(settings: Settings) -> str | None:
     )
 
 
-_RULES: tuple[Callable[[Settings], str | None], ...] = (_base_url, _dialect, _open_mode, _relay)
+_RULES: tuple[Callable[[Settings], str | None], ...] = (
+    _base_urls,
+    _dialects,
+    _members,
+    _open_mode,
+    _relay,
+)
 
 
 def check_settings(settings: Settings) -> list[str]:

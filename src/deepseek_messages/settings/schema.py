@@ -20,13 +20,15 @@ APP_NAME = "deepseek-messages"
 # DeepSeek API reference, "Your First API Call": base_url for the OpenAI format.
 DEEPSEEK_URL = "https://api.deepseek.com"
 
-UpstreamKind = Literal["embedded", "chat", "double"]
+UpstreamKind = Literal["embedded", "chat", "tokens", "double"]
+TokenServer = Literal["vllm", "sglang", "llama.cpp"]
 AuthMode = Literal["pass-through", "keys", "open"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Priority = Annotated[int, Meta(ge=0)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -87,6 +89,21 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     max_concurrency: Annotated[
         Count, Meta(description="Answers made at one time; more are refused with 529.")
     ] = 1000
+    max_concurrency_per_key: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Answers made at one time for one key; more are refused with 429. 0: as "
+            "many as `max_concurrency`.",
+        ),
+    ] = 0
+    write_timeout: Annotated[
+        Seconds,
+        Meta(
+            description="How long a client may take no byte of its answer; then its connection is "
+            "cut and the upstream stopped."
+        ),
+    ] = limits.WRITE_TIMEOUT
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True):
@@ -118,7 +135,8 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
         UpstreamKind | Literal["auto"],
         Meta(
             description="embedded: a model in this process. chat: a chat completions server. "
-            "double: a stand-in for DeepSeek's API that needs neither model nor network. auto: "
+            "tokens: a server that is given DeepSeek's own prompt as token ids. double: a stand-in "
+            "for DeepSeek's API that needs neither model nor network. auto: "
             "chat when a key or a base URL is set, otherwise embedded."
         ),
     ] = "auto"
@@ -150,11 +168,78 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
     proxy_from_env: Annotated[
         bool, Meta(description="Obey HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
     ] = True
+    server: Annotated[TokenServer, Meta(description="For tokens: which server it is.")] = "vllm"
+    encoding: Annotated[
+        Literal["auto", "v4", "v4.1"],
+        Meta(description="For tokens: the model's prompt encoding; auto: told from its name."),
+    ] = "auto"
+    context_window: Annotated[
+        Count | None,
+        Meta(description="The model's context in tokens; absent: what the server says."),
+    ] = None
 
     @property
     def url(self) -> str:
         """The chat server's base URL."""
         return (self.base_url or DEEPSEEK_URL).rstrip("/")
+
+
+class MemberSettings(UpstreamSettings, frozen=True, kw_only=True):
+    """One of several upstreams: an ``[[upstreams]]`` table."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+            description="Its name in logs, metrics and /readyz; each has its own.",
+        ),
+    ]
+    api_key_env: Annotated[
+        str | None, Meta(description="Variable of the environment that holds its key.")
+    ] = None
+    weight: Annotated[
+        float, Meta(gt=0, description="Its part of the load among those of its priority.")
+    ] = 1.0
+    priority: Annotated[
+        Priority | None,
+        Meta(
+            description="Lower numbers are asked first; absent: 0, for embedded 1000 (the last "
+            "resort).",
+        ),
+    ] = None
+    max_concurrency: Annotated[
+        Count | None,
+        Meta(
+            description="Most requests there at a time; absent: no limit, for DeepSeek's API its "
+            "account limits by model (2500 flash, 500 pro)."
+        ),
+    ] = None
+
+    @property
+    def resolved_kind(self) -> UpstreamKind:
+        """What ``auto`` comes to among several: a chat server."""
+        return "chat" if self.kind == "auto" else self.kind
+
+
+class PoolSettings(Struct, frozen=True, kw_only=True):
+    """How several upstreams (``[[upstreams]]``) are used."""
+
+    attempts: Annotated[
+        Count, Meta(description="Most tries of one request, before anything reached the client.")
+    ] = 3
+    probe_interval: Annotated[
+        Seconds, Meta(description="How often an upstream that is idle or left out is looked at.")
+    ] = 10.0
+    failures: Annotated[
+        Count, Meta(description="Failures in a row after which an upstream is left out.")
+    ] = 3
+    cooldown: Annotated[
+        Seconds,
+        Meta(description="How long it is left out at first; doubled each time it fails again."),
+    ] = 5.0
+    return_time: Annotated[
+        Seconds, Meta(description="How long one that is back takes to get its whole share again.")
+    ] = 30.0
 
 
 class EmbeddedSettings(Struct, frozen=True, kw_only=True):
@@ -235,6 +320,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    upstreams: tuple[MemberSettings, ...] = ()
+    pool: PoolSettings = PoolSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     models: ModelsSettings = ModelsSettings()
     documents: DocumentsSettings = DocumentsSettings()
@@ -252,8 +339,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     )
 
     @property
-    def upstream_kind(self) -> UpstreamKind:
-        """The kind of upstream in use."""
+    def upstream_kind(self) -> UpstreamKind | Literal["pool"]:
+        """The kind of upstream in use; pool: several."""
+        if self.upstreams:
+            return "pool"
         if self.upstream.kind != "auto":
             return self.upstream.kind
         configured = self.upstream.base_url or self.upstream.api_key
@@ -264,10 +353,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         """How callers show who they are."""
         if self.auth.mode != "auto":
             return self.auth.mode
-        chat = self.upstream_kind == "chat"
+        kind = self.upstream_kind
+        if kind == "pool":
+            return "open" if self.serves_itself and not self.auth.key_digests else "keys"
+        chat = kind in ("chat", "tokens")
         if self.auth.key_digests or self.auth.keys_file or (chat and self.upstream.api_key):
             return "keys"
         return "pass-through" if chat else "open"
+
+    @property
+    def serves_itself(self) -> bool:
+        """Whether no other server is asked."""
+        kinds: set[str] = {member.resolved_kind for member in self.upstreams}
+        return (kinds or {self.upstream_kind}) <= {"embedded", "double"}
 
     @property
     def public(self) -> bool:

@@ -10,9 +10,15 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import platformdirs
 
-from deepseek_messages.settings.known import ENV_PREFIX, KNOWN, SECTIONS
+from deepseek_messages.settings.known import ENV_PREFIX, KNOWN, MEMBER, SECTIONS, TABLES
 from deepseek_messages.settings.rules import check_settings
-from deepseek_messages.settings.schema import APP_NAME, DEEPSEEK_URL, Settings, split_url
+from deepseek_messages.settings.schema import (
+    APP_NAME,
+    DEEPSEEK_URL,
+    MemberSettings,
+    Settings,
+    split_url,
+)
 from deepseek_messages.settings.secret import Secret
 from deepseek_messages.translation.dialects import DEEPSEEK, by_host
 
@@ -53,8 +59,12 @@ def load_settings(
         values |= _from_file(config)
     values |= _from_environment(env)
     values |= _from_flags(flags)
-    values |= _deepseek_key(values, env)
-    settings = _convert(values)
+    values = _one_or_many(values)
+    if TABLES not in values:
+        values |= _deepseek_key(values, env)
+    elif flags.get("model") is not None:
+        raise SettingsError("--model: with [[upstreams]] each table names its own model")
+    settings = _convert(values, env)
     settings = _with_model(settings, flags.get("model"))
     if problems := check_settings(settings):
         raise SettingsError("\n".join(problems))
@@ -87,14 +97,43 @@ def _from_file(path: Path) -> _Values:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if key not in SECTIONS:
+        if key == TABLES:
+            _refuse_unless_tables(value, path)
+            flat[key] = value
+        elif key not in SECTIONS:
             flat[key] = value
         elif isinstance(value, dict):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             raise SettingsError(f"{key}: is a section, write [{key}] above its keys ({path})")
-    _refuse_unknown(flat, KNOWN.keys() | SECTIONS, str(path))
+    _refuse_unknown(flat, KNOWN.keys() | SECTIONS | {TABLES}, str(path))
     return {name: _Value(value, str(path)) for name, value in flat.items()}
+
+
+def _refuse_unless_tables(value: Any, path: Path) -> None:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise SettingsError(f"{TABLES}: is a list of tables, write [[{TABLES}]] ({path})")
+    for number, table in enumerate(value):
+        where = f"{TABLES}.{number}."
+        known = [where + name for name in MEMBER]
+        _refuse_unknown([where + name for name in table], known, str(path))
+
+
+def _one_or_many(values: _Values) -> _Values:
+    """``[[upstreams]]`` or ``[upstream]``, not both. An upstream that a flag or
+    ``DEEPSEEK_MESSAGES_UPSTREAM`` names stands for all; ``DEEPSEEK_BASE_URL`` does not: it may be
+    set for other programs.
+    """
+    if TABLES not in values:
+        return values
+    single = {name: value for name, value in values.items() if name.startswith("upstream.")}
+    kind = single.get("upstream.kind")
+    if kind is not None and kind.source in (UPSTREAM_ENV, "--upstream"):
+        return {name: value for name, value in values.items() if name != TABLES}
+    for name, value in single.items():
+        if value.source != URL_VARIABLE:
+            raise SettingsError(f"{name}: has no meaning beside [[{TABLES}]] ({value.source})")
+    return {name: value for name, value in values.items() if name not in single}
 
 
 def _from_environment(env: Mapping[str, str]) -> _Values:
@@ -224,14 +263,47 @@ def _decode(kind: type, value: Any) -> Any:
     raise TypeError(f"no setting is a {kind.__name__}")
 
 
-def _convert(values: _Values) -> Settings:
+def _checked(name: str, value: Any, kind: Any, source: str) -> None:
+    try:
+        msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        reason = str(error).replace("`", "").replace(" - at $", ", item ")
+        raise SettingsError(f"{name}: {reason} ({source})") from None
+
+
+def _members(tables: list[dict[str, Any]], source: str, env: Mapping[str, str]) -> Any:
+    members = []
+    for number, table in enumerate(tables):
+        where = f"{TABLES}.{number}"
+        if "name" not in table:
+            raise SettingsError(f"{where}.name: is missing; each upstream has a name ({source})")
+        for name, value in table.items():
+            _checked(f"{where}.{name}", value, MEMBER[name].type, source)
+        member = msgspec.convert(table, MemberSettings, dec_hook=_decode)
+        members.append(_with_key(member, where, env))
+    return tuple(members)
+
+
+def _with_key(member: MemberSettings, where: str, env: Mapping[str, str]) -> MemberSettings:
+    variable = member.api_key_env
+    if variable is None:
+        return member
+    if member.api_key is not None:
+        raise SettingsError(f"{where}.api_key_env: there is an api_key as well; give one of them")
+    if not env.get(variable, "").strip():
+        raise SettingsError(f"{where}.api_key_env: the variable {variable} is not set")
+    return msgspec.structs.replace(member, api_key=Secret(env[variable]))
+
+
+def _convert(values: _Values, env: Mapping[str, str]) -> Settings:
     tree: dict[str, Any] = {}
+    members = values.pop(TABLES, None)
     for name, (value, source) in values.items():
-        try:
-            msgspec.convert(value, KNOWN[name].type, dec_hook=_decode)
-        except msgspec.ValidationError as error:
-            reason = str(error).replace("`", "").replace(" - at $", ", item ")
-            raise SettingsError(f"{name}: {reason} ({source})") from None
+        _checked(name, value, KNOWN[name].type, source)
         section, _, key = name.rpartition(".")
         (tree.setdefault(section, {}) if section else tree)[key] = value
-    return msgspec.convert(tree, Settings, dec_hook=_decode)
+    settings = msgspec.convert(tree, Settings, dec_hook=_decode)
+    if members is None:
+        return settings
+    upstreams = _members(members.value, members.source, env)
+    return msgspec.structs.replace(settings, upstreams=upstreams)

@@ -2,15 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
-from deepseek_messages.settings import Settings, UpstreamSettings
+from msgspec.structs import replace
+
+from deepseek_messages.settings import MemberSettings, Settings, UpstreamSettings
 from deepseek_messages.store.models import ModelStore
 from deepseek_messages.translation.catalogue import Model
-from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect
+from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect, by_host
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
+from deepseek_messages.upstreams.breaker import BreakerLimits
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
 from deepseek_messages.upstreams.double import serve_double
 from deepseek_messages.upstreams.embedded import EmbeddedUpstream
+from deepseek_messages.upstreams.member import DEEPSEEK_LIMITS, Place
+from deepseek_messages.upstreams.pool import Pool, PoolOptions
+
+# The priority of the embedded model among several upstreams, unless the settings say another.
+LAST_RESORT = 1000
 
 # The double takes any key but none.
 DOUBLE_KEY = "sk-double"
@@ -29,6 +38,51 @@ def make_upstream(settings: Settings, progress: Progress | None = None) -> Upstr
             return DoubleUpstream()
         case "embedded":
             return _embedded_upstream(settings, progress)
+        case "tokens":
+            raise ValueError("upstream.kind: tokens")
+        case "pool":
+            return make_pool(settings, progress)
+
+
+def make_pool(settings: Settings, progress: Progress | None = None) -> Pool:
+    """Several upstreams as one. Raises as ``make_upstream``."""
+    wishes = settings.pool
+    options = PoolOptions(
+        attempts=wishes.attempts,
+        probe_interval=wishes.probe_interval,
+        breaker=BreakerLimits(
+            failures=wishes.failures, cooldown=wishes.cooldown, return_time=wishes.return_time
+        ),
+    )
+    members = [
+        (member.name, _member_upstream(settings, member, progress), _place(member))
+        for member in settings.upstreams
+    ]
+    return Pool(members, options)
+
+
+def _member_upstream(
+    settings: Settings, member: MemberSettings, progress: Progress | None
+) -> Upstream:
+    try:
+        alone = replace(settings, upstreams=(), upstream=replace(member, kind=member.resolved_kind))
+        return make_upstream(alone, progress)
+    except ValueError as error:
+        raise ValueError(f"upstreams, {member.name}: {error}") from error
+
+
+def _place(member: MemberSettings) -> Place:
+    kind = member.resolved_kind
+    last = LAST_RESORT if kind == "embedded" else 0
+    by_deepseek = kind == "chat" and by_host(urlsplit(member.url).hostname or "") is DEEPSEEK
+    unlimited = member.max_concurrency is None
+    return Place(
+        priority=last if member.priority is None else member.priority,
+        weight=member.weight,
+        max_concurrency=member.max_concurrency,
+        model_limits=DEEPSEEK_LIMITS if by_deepseek and unlimited else {},
+        context_window=member.context_window,
+    )
 
 
 def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:
