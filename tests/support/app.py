@@ -9,7 +9,7 @@ from typing import Any
 
 from deepseek_messages.settings import AuthSettings, ServerSettings, Settings, UpstreamSettings
 from deepseek_messages.web.app import create_app
-from deepseek_messages.web.protocol import BoundedProtocol
+from deepseek_messages.web.protocol import bounded_protocol
 from tests.support.asgi import RunningApp, serve_app
 from tests.support.client import Client
 from tests.support.fake import FakeUpstream
@@ -57,8 +57,10 @@ def served(
     """
     upstream = upstream or FakeUpstream()
     with nullcontext(state) if state else tempfile.TemporaryDirectory() as directory:
-        app = create_app(settings_for(Path(directory), **settings), upstream=upstream)
-        options = {"http": BoundedProtocol, "proxy_headers": False} | (server_options or {})
+        made = settings_for(Path(directory), **settings)
+        app = create_app(made, upstream=upstream)
+        protocol = bounded_protocol(write_timeout=made.server.write_timeout)
+        options = {"http": protocol, "proxy_headers": False} | (server_options or {})
         with serve_app(app, **options) as running:
             client = Client(running.host, running.port, headers)
             yield Served(running, client, upstream, Path(directory))

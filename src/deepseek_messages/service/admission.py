@@ -1,5 +1,7 @@
 """How many answers are made at one time, and what the caller above that hears."""
 
+from collections import Counter
+
 from deepseek_messages.translation.refusals import Refusal
 
 # Seconds after which a refused caller may ask again. Anthropic's 529 carries no such time; the
@@ -8,22 +10,41 @@ RETRY_AFTER = 1.0
 
 
 class Admission:
-    """Counts answers in the making. Not a queue: whoever does not fit hears so at once."""
+    """Counts answers in the making. Not a queue: whoever does not fit hears so at once.
+    ``per_caller`` of them may be one caller's; 0: as many as there are.
+    """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, per_caller: int = 0) -> None:
         self._limit = limit
+        self._per_caller = per_caller
+        self._of_caller: Counter[str] = Counter()
         self.open = 0
 
-    def enter(self) -> None:
-        """Take a place. Raises ``Refusal`` (529 ``overloaded_error``) when none is free."""
+    def enter(self, identity: str = "") -> None:
+        """Take a place. Raises ``Refusal``: 529 ``overloaded_error`` when none is free, 429
+        ``rate_limit_error`` when the caller of that identity has its share.
+        """
         if self.open >= self._limit:
             raise Refusal(
                 "This server is at its limit of concurrent requests. Please try again.",
                 status=529,
                 retry_after=RETRY_AFTER,
             )
+        if self._per_caller and identity:
+            if self._of_caller[identity] >= self._per_caller:
+                raise Refusal(
+                    f"This key has {self._per_caller} requests in progress, which is its limit."
+                    " Please try again.",
+                    status=429,
+                    retry_after=RETRY_AFTER,
+                )
+            self._of_caller[identity] += 1
         self.open += 1
 
-    def leave(self) -> None:
+    def leave(self, identity: str = "") -> None:
         """Give the place back."""
         self.open -= 1
+        if self._per_caller and identity:
+            self._of_caller[identity] -= 1
+            if not self._of_caller[identity]:
+                del self._of_caller[identity]

@@ -105,11 +105,11 @@ class Answerer:
         record.requested_model = request.model[:100]
         record.stream = bool(request.stream)
         record.upstream = self._upstream.name
-        self._admission.enter()
+        self._admission.enter(caller.identity)
         try:
             return await self._translated(request, caller, record, session)
         except BaseException:
-            self._admission.leave()
+            self._admission.leave(caller.identity)
             raise
 
     async def _translated(
@@ -136,7 +136,7 @@ class Answerer:
             attempts=attempts,
             message_id=self._message_id(),
             seal=self._seal.of(caller.identity),
-            admission=self._admission,
+            leave=lambda: self._admission.leave(caller.identity),
             record=record,
         )
 
@@ -189,7 +189,7 @@ class Answer:
         attempts: Attempts,
         message_id: str,
         seal: Seal,
-        admission: Admission,
+        leave: Callable[[], None],
         record: RequestRecord,
     ) -> None:
         self.fault: Fault | None = None  # why the events ended in an error
@@ -202,7 +202,7 @@ class Answer:
         self._record = record
         self._usage: Usage | None = None
         self._told_end = False  # the upstream gave its finish reason
-        self._admission = admission
+        self._leave = leave
         self.state = State.NEW
         self._take(attempt)
 
@@ -312,7 +312,7 @@ class Answer:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
-        self._admission.leave()
+        self._leave()
         self._attempts.route.close()
         if self._counting is not None:
             self._counting.cancel()

@@ -104,6 +104,21 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "cut and the upstream stopped."
         ),
     ] = limits.WRITE_TIMEOUT
+    max_concurrency_per_key: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Answers made at one time for one key; more are refused with 429. 0: as "
+            "many as `max_concurrency`.",
+        ),
+    ] = 0
+    write_timeout: Annotated[
+        Seconds,
+        Meta(
+            description="How long a client may take no byte of its answer; then its connection is "
+            "cut and the upstream stopped."
+        ),
+    ] = limits.WRITE_TIMEOUT
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,22 @@ HEAD_TIMEOUT = 30.0
 # How long a client may leave its answer unread (nginx: send_timeout 60).
 WRITE_TIMEOUT = 60.0
 
+# How much of an answer the system may hold that was not sent yet (Linux: TCP_NOTSENT_LOWAT). With
+# asyncio's 64 KiB this stays below 512 KiB for a client that does not read.
+MAX_UNSENT_BYTES = 128 * 1024
+
+# nginx's client_body_timeout is 60 between two reads; a 32 MiB body at 1 Mbit/s takes 270 in all.
+BODY_IDLE_TIMEOUT = 60.0
+BODY_TIMEOUT = 300.0
+
+# Up to this many times the limit, a body that is too large is read and thrown away, so that the
+# client, which writes first and reads then, sees the answer and not a broken connection.
+BODY_DISCARD_FACTOR = 4
+
+# What the framing of a chunked body may weigh for each byte of it, beyond one head's worth: chunks
+# of one byte cost five. Node.js bounds chunk extensions likewise (CVE-2024-22019).
+MAX_FRAMING = 8
+
 # Deepest JSON nesting that is read. serde_json, which DeepSeek's service uses, stops at 128.
 MAX_JSON_DEPTH = 128
 

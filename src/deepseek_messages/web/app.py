@@ -82,7 +82,7 @@ class Parts:
             counter=self.counter,
             documents=documents,
             editor=editor,
-            admission=Admission(server.max_concurrency),
+            admission=Admission(server.max_concurrency, server.max_concurrency_per_key),
             message_id=message_id,
             default_model=models.default,
             aliases=models.aliases,

@@ -2,17 +2,13 @@
 
 import asyncio
 
+from deepseek_messages.translation.limits import (
+    BODY_DISCARD_FACTOR,
+    BODY_IDLE_TIMEOUT,
+    BODY_TIMEOUT,
+)
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.web.exchange import ClientGoneError, Exchange
-
-# Seconds. nginx's ``client_body_timeout`` is 60 between two reads; a 32 MiB body at 1 Mbit/s
-# takes 270 in all.
-IDLE_TIMEOUT = 60.0
-TOTAL_TIMEOUT = 300.0
-
-# Up to this many times the limit, a body that is too large is read and thrown away, so that the
-# client, which writes first and reads then, sees the answer and not a broken connection.
-DISCARD_FACTOR = 4
 
 CLOSE = (b"connection", b"close")
 
@@ -40,12 +36,12 @@ async def read_body(exchange: Exchange, limit: int) -> bytes:
 
 async def _receive_all(exchange: Exchange, limit: int) -> bytes:
     loop = asyncio.get_running_loop()
-    end = loop.time() + TOTAL_TIMEOUT
+    end = loop.time() + BODY_TIMEOUT
     pieces: list[bytes] = []
     size = 0
     async with asyncio.timeout_at(None) as clock:
         while True:
-            clock.reschedule(min(loop.time() + IDLE_TIMEOUT, end))
+            clock.reschedule(min(loop.time() + BODY_IDLE_TIMEOUT, end))
             message = await exchange.receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
@@ -53,7 +49,7 @@ async def _receive_all(exchange: Exchange, limit: int) -> bytes:
             size += len(piece)
             if size <= limit:
                 pieces.append(piece)
-            elif size > limit * DISCARD_FACTOR:
+            elif size > limit * BODY_DISCARD_FACTOR:
                 break
             if not message.get("more_body", False):
                 break
@@ -66,10 +62,10 @@ async def _receive_all(exchange: Exchange, limit: int) -> bytes:
 async def _discard(exchange: Exchange, declared: int, limit: int) -> None:
     """Read a declared body away, unless it is absurd or slow; then the connection ends."""
     exchange.extra_headers.append(CLOSE)
-    if declared > limit * DISCARD_FACTOR or "expect" in exchange.headers:
+    if declared > limit * BODY_DISCARD_FACTOR or "expect" in exchange.headers:
         return
     try:
-        async with asyncio.timeout(IDLE_TIMEOUT):
+        async with asyncio.timeout(BODY_IDLE_TIMEOUT):
             while True:
                 message = await exchange.receive()
                 if message["type"] == "http.disconnect":

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from deepseek_messages.translation.limits import (
     HEAD_TIMEOUT,
+    MAX_FRAMING,
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     WRITE_TIMEOUT,
@@ -29,10 +30,6 @@ from deepseek_messages.wire.errors import ErrorDetail
 
 VERSIONS = ("1.0", "1.1")
 
-# What the framing of a chunked body may weigh for each byte of it, beyond one head's worth: chunks
-# of one byte cost five. Node.js bounds chunk extensions likewise (CVE-2024-22019).
-MAX_FRAMING = 8
-
 # Fields that offer another protocol (RFC 9110 §7.8), and belong to this connection only.
 OFFERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
@@ -45,6 +42,8 @@ HEAD_TOO_LARGE = ErrorDetail(
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. Its clocks run only while it waits for the peer."""
 
+    write_timeout = WRITE_TIMEOUT
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes = 0  # received and not yet a whole head
@@ -56,6 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._too_large = False
         self._head_clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
+        self._unread = 0  # bytes that waited for the client when it was last looked at
         self._running: RequestResponseCycle | None = None  # the first of those in the pipeline
         # Only what is not wrapped in a middleware can be called directly.
         self._short_cut = type(self.app) is Front and self.limit_concurrency is None
@@ -212,7 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The client does not read fast enough."""
         super().pause_writing()
         if self._write_clock is None:
-            self._write_clock = self.loop.call_later(WRITE_TIMEOUT, self._abort)
+            self._watch_writing()
 
     def resume_writing(self) -> None:
         """There is room again."""
@@ -255,7 +255,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
 
-    def _abort(self) -> None:
+    def _watch_writing(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._write_clock = self.loop.call_later(self.write_timeout, self._look_at_writing)
+
+    def _look_at_writing(self) -> None:
+        """Cut a client off that took nothing at all; a slow one may go on."""
+        if self.transport.get_write_buffer_size() < self._unread:
+            self._watch_writing()
+            return
         self._write_clock = None
         self.transport.abort()
 
@@ -268,3 +276,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._write_clock is not None:
             self._write_clock.cancel()
             self._write_clock = None
+
+
+def bounded_protocol(*, write_timeout: float) -> type[BoundedProtocol]:
+    """The protocol with this much patience, in seconds, for clients that do not read."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"write_timeout": write_timeout})

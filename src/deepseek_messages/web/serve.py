@@ -14,10 +14,11 @@ import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from deepseek_messages.settings import Settings
+from deepseek_messages.settings import ServerSettings, Settings
 from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import log
+from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
 from deepseek_messages.web.upstreams import Progress
 
@@ -96,14 +97,14 @@ def _server(
         app = create_app(settings, progress=progress)
     except (ValueError, ModelError) as error:
         raise ServeError(str(error)) from error
-    return _Server(uvicorn_config(app, settings.server.drain_seconds), on_ready)
+    return _Server(uvicorn_config(app, settings.server), on_ready)
 
 
-def uvicorn_config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp, server: ServerSettings) -> uvicorn.Config:
     """How the application is served: our limits, our logs, no header that is not ours."""
     return uvicorn.Config(
         app,
-        http=_protocol(),
+        http=_protocol(server.write_timeout),
         loop="auto",
         ws="none",
         lifespan="on",
@@ -114,7 +115,7 @@ def uvicorn_config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
         date_header=True,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(drain_seconds)),
+        timeout_graceful_shutdown=max(1, round(server.drain_seconds)),
         h11_max_incomplete_event_size=32 * 1024,
     )
 
@@ -130,6 +131,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ServeError(_why(error, host, port)) from error
     listener.setblocking(False)
+    with contextlib.suppress(OSError, AttributeError):  # accepted connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
     return listener
 
 
@@ -160,12 +163,12 @@ def _why(error: OSError, host: str, port: int) -> str:
             return f"cannot listen on {host}:{port} ({error.strerror})"
 
 
-def _protocol() -> type[asyncio.Protocol] | str:
+def _protocol(write_timeout: float) -> type[asyncio.Protocol] | str:
     try:
-        from deepseek_messages.web.protocol import BoundedProtocol  # noqa: PLC0415 - optional
+        from deepseek_messages.web.protocol import bounded_protocol  # noqa: PLC0415 - optional
     except ImportError:
         return "h11"
-    return BoundedProtocol
+    return bounded_protocol(write_timeout=write_timeout)
 
 
 class _Server(uvicorn.Server):

@@ -59,7 +59,7 @@ def test_a_body_above_the_limit_in_pieces_is_413_after_its_end() -> None:
 
 
 def test_an_endless_body_is_not_read_to_its_end() -> None:
-    endless = [piece(b"x" * LIMIT, more=True) for _ in range(bodies.DISCARD_FACTOR + 2)]
+    endless = [piece(b"x" * LIMIT, more=True) for _ in range(bodies.BODY_DISCARD_FACTOR + 2)]
     assert refused(endless).status == 413
 
 
@@ -78,13 +78,13 @@ def test_a_client_that_asks_first_is_refused_before_it_sends() -> None:
 
 
 def test_half_a_body_is_408_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "IDLE_TIMEOUT", 0.01)
+    monkeypatch.setattr(bodies, "BODY_IDLE_TIMEOUT", 0.01)
     found = refused([piece(b"half", more=True)], content_length="8")
     assert (found.status, found.error_type) == (408, "timeout_error")
 
 
 def test_a_trickle_is_408_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "TOTAL_TIMEOUT", 0.0)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.0)
     assert refused([piece(b"x", more=True)] * 3).status == 408
 
 

@@ -2,7 +2,9 @@
 
 import json
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -115,10 +117,9 @@ def test_a_long_answer_is_not_cut_by_the_head_clock(monkeypatch: pytest.MonkeyPa
         assert s.client.post(STREAM).events()[-1]["type"] == "message_stop"
 
 
-def test_a_client_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "WRITE_TIMEOUT", 0.05)
+def test_a_client_that_never_reads_is_cut_off() -> None:
     pieces = [text("x" * 60_000)] * 2_000
-    with served(FakeUpstream([*pieces, FINISH])) as s:
+    with served(FakeUpstream([*pieces, FINISH]), server={"write_timeout": 0.05}) as s:
         connection = s.client.send("POST", "/v1/messages", STREAM)
         s.upstream.called.require("the call")
         s.upstream.played[0].closed.require("closing the upstream")
@@ -132,3 +133,33 @@ def test_two_requests_at_once_are_answered_in_order() -> None:
         sock.sendall(first + second)
         answer = read_all(sock)
     assert answer.index(b'"status":"ok"') < answer.index(b"deepseek-messages")
+
+
+class Unread:
+    """A transport, as far as its unread bytes go."""
+
+    def __init__(self) -> None:
+        self.waiting = 100_000
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_slow_reader_is_cut_off_only_when_it_takes_nothing() -> None:
+    clocks: list[Callable[[], None]] = []
+    transport = Unread()
+    made = protocol.BoundedProtocol.__new__(protocol.BoundedProtocol)
+    made.transport = transport  # type: ignore[assignment]
+    made.loop = SimpleNamespace(call_later=lambda _, look: clocks.append(look))  # type: ignore[assignment]
+    made._watch_writing()
+    for waiting in (90_000, 89_999, 40_000):
+        transport.waiting = waiting
+        clocks.pop()()
+        assert not transport.aborted
+    clocks.pop()()
+    assert transport.aborted
+    assert not clocks
