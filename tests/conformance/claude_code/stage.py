@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from deepseek_messages.settings import AuthSettings, Settings, UpstreamSettings
 from deepseek_messages.upstreams.double import Double, Seen, running_double
-from deepseek_messages.upstreams.double.script import Answer, Call
+from deepseek_messages.upstreams.double.script import Answer, Call, Status
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
 from tests.support import toolchain
@@ -116,6 +116,14 @@ def call(name: str, **arguments: object) -> Call:
 def run(command: str) -> Call:
     """A call of the shell tool."""
     return call("Bash", command=command, description="a test")
+
+
+def status(code: int, message: str, **headers: str) -> Status:
+    """An HTTP error in the form of DeepSeek's."""
+    error = {"message": message, "type": "api_error", "param": None, "code": None}
+    fields = {"content-type": "application/json"}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return Status(code, json.dumps({"error": error}).encode(), fields)
 
 
 def messages(body: JSON, role: str) -> list[JSON]:

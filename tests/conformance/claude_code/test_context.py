@@ -1,6 +1,5 @@
 """The context window: what Claude Code is told of it, compaction, and limits of the answer."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from deepseek_messages.upstreams.double import (
     Double,
     Finish,
     Seen,
-    Status,
     Text,
     Think,
 )
@@ -26,18 +24,13 @@ from tests.conformance.claude_code.stage import (
     run,
     running_stage,
     said,
+    status,
     succeeded,
 )
 from tests.support.claude import ClaudeCode
 from tests.support.network import Network
 
 SUMMARY = "<summary>The user counts. So far: numbers.</summary>"
-
-
-def refused(message: str) -> Status:
-    """A 400 in DeepSeek's form."""
-    error = {"message": message, "type": "invalid_request_error", "param": None}
-    return Status(400, json.dumps({"error": error | {"code": "invalid_request_error"}}).encode())
 
 
 def is_compaction(seen: Seen) -> bool:
@@ -90,7 +83,7 @@ def test_compaction_when_the_prompt_is_too_long(stage: Stage, claude: ClaudeCode
         "tokens (140000 in the messages, 32000 in the completion). Please reduce the length of "
         "the messages or completion."
     )
-    stage.respond = model = Counting(4, {4: refused(said_by_deepseek)})
+    stage.respond = model = Counting(4, {4: status(400, said_by_deepseek)})
     turn = succeeded(claude.turn("Count", *BASH))
     assert turn.text == "Counted."
     assert len(model.compactions) == 1
@@ -102,7 +95,7 @@ def test_largest_answer_is_lowered_to_what_the_model_gives(
     stage: Stage, claude: ClaudeCode
 ) -> None:
     said_by_deepseek = "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
-    stage.double.expect(refused(said_by_deepseek), Text("Short."))
+    stage.double.expect(status(400, said_by_deepseek), Text("Short."))
     turn = succeeded(claude.turn("Talk", *TINY))
     assert turn.text == "Short."
     assert [seen.max_tokens for seen in stage.double.requests] == [32_000, 8_192]
@@ -116,7 +109,7 @@ def test_largest_answer_is_lowered_to_the_room_that_is_left(
         "tokens (100000 in the messages, 32000 in the completion). Please reduce the length of "
         "the messages or completion."
     )
-    stage.double.expect(refused(said_by_deepseek), Text("Short."))
+    stage.double.expect(status(400, said_by_deepseek), Text("Short."))
     turn = succeeded(claude.turn("Talk", *TINY))
     assert turn.text == "Short."
     assert [seen.max_tokens for seen in stage.double.requests] == [32_000, 131_072 - 101_000]
