@@ -11,7 +11,18 @@ from deepseek_messages import __version__
 
 # Each subcommand lives in the module of its name and is imported when it is used, so that
 # ``env`` does not wait for what ``serve`` needs.
-COMMANDS = ("serve", "claude", "run", "env", "check", "compat", "models", "count", "explain")
+COMMANDS = (
+    "serve",
+    "claude",
+    "run",
+    "env",
+    "check",
+    "compat",
+    "models",
+    "count",
+    "explain",
+    "double",
+)
 
 
 class _Commands(click.Group):

@@ -58,9 +58,9 @@ async def serve_double(double: Double | None = None) -> AsyncIterator[str]:
 
 
 @contextmanager
-def running_double(double: Double | None = None) -> Iterator[str]:
-    """Serve in a thread of its own; gives the base URL."""
-    listener = _listen()
+def running_double(double: Double | None = None, *, port: int = 0) -> Iterator[str]:
+    """Serve in a thread of its own; gives the base URL. Raises ``OSError`` if the port is taken."""
+    listener = _listen(port)
     server = _Server(double or Double())
     thread = threading.Thread(target=server.run, args=([listener],), name="double", daemon=True)
     thread.start()
@@ -74,8 +74,8 @@ def running_double(double: Double | None = None) -> Iterator[str]:
         listener.close()
 
 
-def _listen() -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0))
+def _listen(port: int = 0) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))
 
 
 def _url(listener: socket.socket) -> str:
