@@ -8,12 +8,14 @@ tests.support.toolchain`` installs them all and says what it does; the fixtures 
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import pathlib
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -105,6 +107,21 @@ def node_project(
         _run(npm, cwd=folder)
 
     return _installed(f"node-{project.name}", lock, build, say)
+
+
+def node_requirements(project: pathlib.Path = NODE_PROJECT) -> dict[str, str]:
+    """Package -> version, as ``project`` pins them."""
+    pinned: dict[str, str] = json.loads((project / "package.json").read_text())["dependencies"]
+    return pinned
+
+
+def node_script(script: pathlib.Path, say: Callable[[str], None] = _quiet) -> pathlib.Path:
+    """A copy of ``script`` beside the ``node_modules`` that it imports from."""
+    target = node_project(say=say) / script.name
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as handle:
+        handle.write(script.read_bytes())
+    os.replace(handle.name, target)  # another run may be reading it
+    return target
 
 
 def claude_code(version: str, say: Callable[[str], None] = _quiet) -> pathlib.Path:
