@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from deepseek_messages import __version__
-from deepseek_messages.cli.client import CLAUDE_CODE_WINDOW, Access, Token
+from deepseek_messages.cli.client import ANSWER_SHARE, CLAUDE_CODE_WINDOW, Access, Token
 from deepseek_messages.settings import Settings
 
 _AUTH = {
@@ -109,6 +109,7 @@ def claude_line(access: Access) -> str:
     line += f"CLAUDE_CODE_MAX_CONTEXT_TOKENS={access.window} "
     if access.window >= CLAUDE_CODE_WINDOW:
         return line + "claude"
+    line += f"CLAUDE_CODE_MAX_OUTPUT_TOKENS={access.window // ANSWER_SHARE} "
     remark = f"# its tools need {CLAUDE_CODE_WINDOW:,} tokens of context: without them here\n"
     return (
         remark + line + "claude --bare --tools '' --system-prompt 'Answer in one sentence.' "

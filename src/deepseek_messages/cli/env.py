@@ -11,7 +11,9 @@ import click
 from deepseek_messages.cli import claude_settings
 from deepseek_messages.cli.claude_settings import DEFAULT_PATH
 from deepseek_messages.cli.client import (
+    ANSWER_SHARE,
     API_TIMEOUT_MS,
+    CLAUDE_CODE_WINDOW,
     Access,
     Token,
     base_url,
@@ -26,6 +28,7 @@ from deepseek_messages.settings.sources import KEY_ENV
 Value = str | Token
 
 WINDOW_VARIABLE = "CLAUDE_CODE_MAX_CONTEXT_TOKENS"
+ANSWER_VARIABLE = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 
 
 def variables(access: Access) -> dict[str, Value]:
@@ -48,10 +51,18 @@ def variables(access: Access) -> dict[str, Value]:
     }
     if access.window:
         chosen[WINDOW_VARIABLE] = str(access.window)
+        if access.window < CLAUDE_CODE_WINDOW:
+            chosen[ANSWER_VARIABLE] = str(access.window // ANSWER_SHARE)
     return chosen
 
 
-NAMES = frozenset({*variables(Access(url="", token=Token("text", ""), model="")), WINDOW_VARIABLE})
+NAMES = frozenset(
+    {
+        *variables(Access(url="", token=Token("text", ""), model="")),
+        WINDOW_VARIABLE,
+        ANSWER_VARIABLE,
+    }
+)
 
 
 def _bash(name: str, value: Value) -> str:

@@ -85,4 +85,5 @@ def test_claude_code_is_reduced_to_what_fits(window: int | None, bare: bool, con
     line = claude_line(access(window=window))
     assert ("--bare" in line) is bare
     assert (f"CLAUDE_CODE_MAX_CONTEXT_TOKENS={window}" in line) is context
+    assert ("CLAUDE_CODE_MAX_OUTPUT_TOKENS=2048" in line) is bare
     assert shlex.split(line.splitlines()[-1])[0].startswith("ANTHROPIC_BASE_URL=")

@@ -128,6 +128,7 @@ def test_address_of_another_server(url: str, base: str, monkeypatch: pytest.Monk
     result = run("--upstream", "double", "--url", url)
     assert f"export ANTHROPIC_BASE_URL={base}\n" in result.stdout
     assert "export CLAUDE_CODE_MAX_CONTEXT_TOKENS=4096\n" in result.stdout
+    assert "export CLAUDE_CODE_MAX_OUTPUT_TOKENS=1024\n" in result.stdout
 
 
 @pytest.mark.parametrize("url", ["gateway.test", "http://h:port", "file:///etc/passwd"])
