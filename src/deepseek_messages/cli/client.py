@@ -18,9 +18,9 @@ PREFIX = "/anthropic"
 # about 33,000 tokens, and its first request with all tools is about 15,000 tokens.
 CLAUDE_CODE_WINDOW = 50_000
 
-# In a smaller window this part is for its longest answer. It keeps back room for that, 20,000 tokens
-# unless told otherwise, and calls every prompt too long when nothing is left for one (Claude Code
-# 2.1.330 with a window of 16,384).
+# In a smaller window this part is for its longest answer. It keeps back room for that, 20,000
+# tokens unless told otherwise, and calls every prompt too long when nothing is left for one
+# (Claude Code 2.1.330 with a window of 16,384).
 ANSWER_SHARE = 4
 
 # Claude Code's own default time-out is 600 s as well; DeepSeek's integration page set it.
