@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from deepseek_messages.settings import Settings, SettingsError, find_config, load_settings
+from deepseek_messages.settings import Settings, SettingsError, Source, find_config, load_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,6 +69,9 @@ _FLAGS = {
 }
 ALL_FLAGS = tuple(_FLAGS)
 
+# Under this name in click's context stands the ``Source`` of the settings.
+SOURCE = "deepseek_messages.settings"
+
 
 def with_settings(
     *flags: str,
@@ -81,6 +84,7 @@ def with_settings(
         @functools.wraps(command)
         def wrapper(*args: Any, config: Path | None, **kwargs: Any) -> R:
             given = {_TARGETS[name]: kwargs.pop(name) for name in flags}
+            click.get_current_context().meta[SOURCE] = source_of(config, given)
             return command(read_settings(config, given), *args, **kwargs)
 
         decorated: Callable[..., R] = wrapper
@@ -89,6 +93,15 @@ def with_settings(
         return decorated
 
     return decorate
+
+
+def source_of(config: Path | None, flags: dict[str, object]) -> Source:
+    """Where the settings of this run come from. Ends the command as ``read_settings`` does."""
+    try:
+        path = find_config(config, os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    return Source(path, lambda: load_settings(path, os.environ, flags))
 
 
 def read_settings(config: Path | None, flags: dict[str, object]) -> Settings:

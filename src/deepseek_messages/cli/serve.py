@@ -13,7 +13,7 @@ from deepseek_messages.cli.client import (
     token_for,
     window_of,
 )
-from deepseek_messages.cli.options import ALL_FLAGS, with_settings
+from deepseek_messages.cli.options import ALL_FLAGS, SOURCE, with_settings
 from deepseek_messages.cli.progress import ProgressLine
 from deepseek_messages.settings import Settings
 from deepseek_messages.store.keys import KeyFileError
@@ -44,7 +44,7 @@ def serve(settings: Settings) -> None:
         loading.show()
 
     try:
-        server.serve(settings, ready, loading)
+        server.serve(settings, ready, loading, click.get_current_context().meta.get(SOURCE))
     except (server.ServeError, KeyFileError) as error:
         raise click.ClickException(str(error)) from None
 

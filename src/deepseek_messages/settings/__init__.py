@@ -25,7 +25,7 @@ from deepseek_messages.settings.schema import (
     split_url,
 )
 from deepseek_messages.settings.secret import Secret
-from deepseek_messages.settings.sources import SettingsError, find_config, load_settings
+from deepseek_messages.settings.sources import SettingsError, Source, find_config, load_settings
 
 __all__ = [
     "DEEPSEEK_URL",
@@ -44,6 +44,7 @@ __all__ = [
     "Setting",
     "Settings",
     "SettingsError",
+    "Source",
     "TelemetrySettings",
     "UpstreamKind",
     "UpstreamSettings",

@@ -104,21 +104,6 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "cut and the upstream stopped."
         ),
     ] = limits.WRITE_TIMEOUT
-    max_concurrency_per_key: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="Answers made at one time for one key; more are refused with 429. 0: as "
-            "many as `max_concurrency`.",
-        ),
-    ] = 0
-    write_timeout: Annotated[
-        Seconds,
-        Meta(
-            description="How long a client may take no byte of its answer; then its connection is "
-            "cut and the upstream stopped."
-        ),
-    ] = limits.WRITE_TIMEOUT
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True):
@@ -346,6 +331,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="Refuse with 400 what would otherwise be dropped or replaced by a note."),
     ] = False
+    reload_interval: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="How often the settings file is looked at for changes; 0: never, only "
+            "SIGHUP reads it again.",
+        ),
+    ] = 5.0
     state_dir: Annotated[Path, Meta(description="Where keys and other records are kept.")] = field(
         default_factory=lambda: platformdirs.user_state_path(APP_NAME)
     )

@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -36,6 +36,15 @@ _FALSEHOODS = {"0": False, "false": False, "no": False, "off": False}
 
 class SettingsError(Exception):
     """Settings that cannot be used; the text names the key, where it stands, and what to do."""
+
+
+class Source(NamedTuple):
+    """Where settings came from: the file, if there is one, and how to read them all again
+    (``read`` raises ``SettingsError``).
+    """
+
+    path: Path | None
+    read: Callable[[], Settings]
 
 
 class _Value(NamedTuple):

@@ -48,7 +48,8 @@ class ChatStream(Protocol):
 class Upstream(Protocol):
     """A source of tokens. Knows HTTP or an engine, and nothing of the Messages API."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def dialect(self) -> Dialect: ...

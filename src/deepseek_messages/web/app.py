@@ -14,13 +14,14 @@ from deepseek_messages.service.counting import Counter
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.service.models import ModelDirectory
-from deepseek_messages.service.tasks import spawn
-from deepseek_messages.settings import Settings
+from deepseek_messages.service.tasks import spawn, stop
+from deepseek_messages.settings import Settings, Source
 from deepseek_messages.store.keys import KEYS_FILE, KeyFile, Keyring, private_bytes
 from deepseek_messages.telemetry.logs import log
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import Upstream
+from deepseek_messages.upstreams.switch import Switch
 from deepseek_messages.web.count import CountHandler
 from deepseek_messages.web.front import Front
 from deepseek_messages.web.guard import Access, Guard
@@ -29,23 +30,33 @@ from deepseek_messages.web.ids import message_id
 from deepseek_messages.web.messages import MessagesHandler
 from deepseek_messages.web.metrics import MetricsHandler
 from deepseek_messages.web.models import ModelHandler, ModelsHandler
+from deepseek_messages.web.openapi import OpenApiHandler
+from deepseek_messages.web.reload import Reloader
 from deepseek_messages.web.routes import Door, Endpoint, router
 from deepseek_messages.web.streaming import Pace
-from deepseek_messages.web.upstreams import Progress, make_upstream
+from deepseek_messages.web.upstreams import Progress, Shelf, make_upstream
 
 SEAL_FILE = "seal.key"
 SEAL_BYTES = 64
 
 
 def create_app(
-    settings: Settings, *, upstream: Upstream | None = None, progress: Progress | None = None
+    settings: Settings,
+    *,
+    upstream: Upstream | None = None,
+    progress: Progress | None = None,
+    source: Source | None = None,
 ) -> ASGIApp:
     """The ASGI application for ``settings``. Its lifespan starts and closes the upstream, which
     may be given instead of being made from the settings; ``progress`` hears how a model loads.
+    With a ``source`` the settings are read again when they change.
     Raises ``KeyFileError`` for an unusable file of keys, ``ValueError`` or ``ModelError`` for an
     upstream that cannot be made.
     """
-    parts = Parts(settings, upstream or make_upstream(settings, progress))
+    shelf = Shelf(progress)
+    parts = Parts(settings, upstream or make_upstream(settings, shelf))
+    if source is not None:
+        parts.reload_from(source, shelf)
     endpoints = parts.endpoints()
     return Front(
         router(endpoints, parts.guard, parts.lifespan),
@@ -61,7 +72,8 @@ class Parts:
     def __init__(self, settings: Settings, upstream: Upstream) -> None:
         server, models = settings.server, settings.models
         self.settings = settings
-        self.upstream = upstream
+        self.upstream = upstream = Switch(upstream)
+        self.reloader: Reloader | None = None
         self.metrics = Metrics()
         seal = Seal(_seal_key(settings.state_dir))
         self.counter = Counter(seal=seal, upstream=upstream)
@@ -98,6 +110,17 @@ class Parts:
             metrics_key=settings.telemetry.metrics_key,
         )
 
+    def reload_from(self, source: Source, shelf: Shelf) -> None:
+        """Read the settings again whenever ``source`` changes."""
+        self.reloader = Reloader(
+            self.settings,
+            source,
+            switch=self.upstream,
+            guard=self.guard,
+            make=lambda settings: make_upstream(settings, shelf),
+            keyring=keyring_of,
+        )
+
     def endpoints(self) -> list[Endpoint]:
         """Every route there is."""
         server = self.settings.server
@@ -108,7 +131,8 @@ class Parts:
         )
         count = CountHandler(self.count, max_body_bytes=limit)
         get, post = ("GET",), ("POST",)
-        return [
+        described = OpenApiHandler()
+        endpoints = [
             Endpoint(post, "/v1/messages", Access.CALLER, messages),
             Endpoint(post, "/v1/messages/count_tokens", Access.CALLER, count),
             Endpoint(get, "/v1/models", Access.CALLER, ModelsHandler(self.directory)),
@@ -118,17 +142,25 @@ class Parts:
             Endpoint(get, "/healthz", Access.PUBLIC, alive),
             Endpoint(get, "/readyz", Access.PUBLIC, ReadyHandler(self.upstream, self.guard)),
             Endpoint(get, "/metrics", Access.OPERATOR, MetricsHandler(self.metrics)),
+            Endpoint(get, "/openapi.json", Access.PUBLIC, described),
         ]
+        described.describe(endpoints)
+        return endpoints
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
         """Start the upstream, and release everything in the end."""
+        watching = None
         try:
             await self.upstream.start()
             if self.settings.upstream_kind != "embedded":
                 spawn(self.counter.warm(), "load-tokenizer")
+            if self.reloader is not None:
+                watching = spawn(self.reloader.watch(), "watch-settings")
             yield
         finally:
+            if watching is not None:
+                await stop(watching)
             await self.upstream.aclose()
             await self.counter.aclose()
 

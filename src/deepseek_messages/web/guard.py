@@ -57,6 +57,11 @@ class Guard:
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._metrics_key = _digest(metrics_key.reveal()) if metrics_key else None
 
+    def use(self, mode: AuthMode, keyring: Keyring) -> None:
+        """Check keys in this way from now on."""
+        self._mode = mode
+        self._keyring = keyring
+
     def check_source(self, exchange: Exchange) -> None:
         """Check Host and Origin; note what a browser may read. For every request, any route."""
         hosts = [value for name, value in exchange.scope["headers"] if name.lower() == b"host"]

@@ -14,7 +14,7 @@ import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from deepseek_messages.settings import ServerSettings, Settings
+from deepseek_messages.settings import ServerSettings, Settings, Source
 from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import log
@@ -53,14 +53,16 @@ def serve(
     settings: Settings,
     on_ready: Callable[[ServerInfo], None],
     progress: Progress | None = None,
+    source: Source | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what runs and return. ``on_ready`` is called once
-    connections are accepted; ``progress`` hears how a model loads. Raises ``ServeError`` when the
-    port is taken or an upstream cannot be made, ``KeyFileError`` when the file of keys is unusable.
+    connections are accepted; ``progress`` hears how a model loads; with a ``source`` the settings
+    are read again when they change. Raises ``ServeError`` when the port is taken or an upstream
+    cannot be made, ``KeyFileError`` when the file of keys is unusable.
     """
     with bind(settings.server.host, settings.server.port) as listener:
         info = _info(listener, first_key(settings))
-        _server(settings, lambda: on_ready(info), progress).run(sockets=[listener])
+        _server(settings, lambda: on_ready(info), progress, source).run(sockets=[listener])
 
 
 @contextlib.contextmanager
@@ -91,10 +93,13 @@ def _info(listener: socket.socket, new_key: str | None) -> ServerInfo:
 
 
 def _server(
-    settings: Settings, on_ready: Callable[[], None], progress: Progress | None
+    settings: Settings,
+    on_ready: Callable[[], None],
+    progress: Progress | None,
+    source: Source | None = None,
 ) -> "_Server":
     try:
-        app = create_app(settings, progress=progress)
+        app = create_app(settings, progress=progress, source=source)
     except (ValueError, ModelError) as error:
         raise ServeError(str(error)) from error
     return _Server(uvicorn_config(app, settings.server), on_ready)

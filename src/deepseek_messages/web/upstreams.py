@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from deepseek_messages.settings import MemberSettings, Settings, UpstreamSettings
+from deepseek_messages.settings import EmbeddedSettings, MemberSettings, Settings, UpstreamSettings
 from deepseek_messages.store.models import ModelStore
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect, by_host
@@ -17,6 +17,7 @@ from deepseek_messages.upstreams.double import serve_double
 from deepseek_messages.upstreams.embedded import EmbeddedUpstream
 from deepseek_messages.upstreams.member import DEEPSEEK_LIMITS, Place
 from deepseek_messages.upstreams.pool import Pool, PoolOptions
+from deepseek_messages.upstreams.switch import Shared
 
 # The priority of the embedded model among several upstreams, unless the settings say another.
 LAST_RESORT = 1000
@@ -29,7 +30,23 @@ DOUBLE_KEY = "sk-double"
 Progress = Callable[[str, int, int], None]
 
 
-def make_upstream(settings: Settings, progress: Progress | None = None) -> Upstream:
+class Shelf:
+    """Keeps the embedded model that is in memory, for settings that want the same one again."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress or _silent
+        self._wishes: EmbeddedSettings | None = None
+        self._shared: Shared | None = None
+
+    def embedded(self, settings: Settings) -> Upstream:
+        """The embedded model of ``settings``. Raises ``ModelError``."""
+        if self._shared is None or not self._shared.in_use or self._wishes != settings.embedded:
+            self._shared = Shared(_embedded_upstream(settings, self._progress))
+            self._wishes = settings.embedded
+        return self._shared.lend()
+
+
+def make_upstream(settings: Settings, shelf: Shelf | None = None) -> Upstream:
     """Raises ``ValueError`` or ``ModelError``, in words for the person who wrote the settings."""
     match settings.upstream_kind:
         case "chat":
@@ -37,14 +54,14 @@ def make_upstream(settings: Settings, progress: Progress | None = None) -> Upstr
         case "double":
             return DoubleUpstream()
         case "embedded":
-            return _embedded_upstream(settings, progress)
+            return (shelf or Shelf()).embedded(settings)
         case "tokens":
             raise ValueError("upstream.kind: tokens")
         case "pool":
-            return make_pool(settings, progress)
+            return make_pool(settings, shelf)
 
 
-def make_pool(settings: Settings, progress: Progress | None = None) -> Pool:
+def make_pool(settings: Settings, shelf: Shelf | None = None) -> Pool:
     """Several upstreams as one. Raises as ``make_upstream``."""
     wishes = settings.pool
     options = PoolOptions(
@@ -55,18 +72,16 @@ def make_pool(settings: Settings, progress: Progress | None = None) -> Pool:
         ),
     )
     members = [
-        (member.name, _member_upstream(settings, member, progress), _place(member))
+        (member.name, _member_upstream(settings, member, shelf or Shelf()), _place(member))
         for member in settings.upstreams
     ]
     return Pool(members, options)
 
 
-def _member_upstream(
-    settings: Settings, member: MemberSettings, progress: Progress | None
-) -> Upstream:
+def _member_upstream(settings: Settings, member: MemberSettings, shelf: Shelf) -> Upstream:
     try:
         alone = replace(settings, upstreams=(), upstream=replace(member, kind=member.resolved_kind))
-        return make_upstream(alone, progress)
+        return make_upstream(alone, shelf)
     except ValueError as error:
         raise ValueError(f"upstreams, {member.name}: {error}") from error
 
@@ -107,7 +122,7 @@ def _dialect(name: str) -> Dialect | None:
     return DIALECTS[name]
 
 
-def _embedded_upstream(settings: Settings, progress: Progress | None) -> Upstream:
+def _embedded_upstream(settings: Settings, progress: Progress) -> Upstream:
     wishes = settings.embedded
     return EmbeddedUpstream(
         ModelStore(settings.cache_dir).resolve(wishes.model),
@@ -115,7 +130,7 @@ def _embedded_upstream(settings: Settings, progress: Progress | None) -> Upstrea
         slots=wishes.slots,
         threads=wishes.threads,
         queue=wishes.queue,
-        progress=progress or _silent,
+        progress=progress,
     )
 
 

@@ -1,0 +1,126 @@
+"""Reading the settings again while the server runs: on SIGHUP, and when their file changes.
+
+Upstreams and keys change at once, and no answer is cut: those that run go on where they began.
+Everything else takes effect at the next start, and the log says so. Settings that cannot be used
+change nothing.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+from deepseek_messages.settings import Settings, SettingsError, Source
+from deepseek_messages.store.keys import KeyFileError, Keyring
+from deepseek_messages.store.models import ModelError
+from deepseek_messages.telemetry.logs import log
+from deepseek_messages.upstreams.base import Upstream
+from deepseek_messages.upstreams.switch import Switch
+from deepseek_messages.web.guard import Guard
+
+# What a reload changes; of the rest it is told that a restart is needed.
+UPSTREAM_SECTIONS = ("upstream", "upstreams", "pool", "embedded")
+KEY_SECTIONS = ("auth",)
+
+
+class Reloader:
+    """Applies new settings to ``switch`` and ``guard``. ``make`` and ``keyring`` make an upstream
+    and a keyring of settings; they raise ``ValueError``, ``ModelError`` or ``KeyFileError``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        *,
+        switch: Switch,
+        guard: Guard,
+        make: Callable[[Settings], Upstream],
+        keyring: Callable[[Settings], Keyring],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.settings = settings
+        self._source = source
+        self._switch = switch
+        self._guard = guard
+        self._make = make
+        self._keyring = keyring
+        self._sleep = sleep
+        self._seen = _stamp(source.path)
+        self._asked = asyncio.Event()
+
+    async def reload(self) -> bool:
+        """Read the settings and use what can be changed. Whether they could be used."""
+        self._seen = _stamp(self._source.path)
+        try:
+            new = self._source.read()
+            changed = _changed(self.settings, new)
+            keyring = self._keyring(new)
+            upstream = self._make(new) if changed & set(UPSTREAM_SECTIONS) else None
+        except (SettingsError, ValueError, ModelError, KeyFileError) as error:
+            log().error("settings not reloaded; the old ones stay", why=str(error))
+            return False
+        self._guard.use(new.auth_mode, keyring)
+        if upstream is not None:
+            await self._switch.replace(upstream)
+        self.settings = new
+        later = sorted(changed - {*UPSTREAM_SECTIONS, *KEY_SECTIONS})
+        log().info("settings reloaded", changed=sorted(changed), at_next_start=later)
+        return True
+
+    async def watch(self) -> None:
+        """Reload on SIGHUP, and whenever the file has changed, until cancelled."""
+        with _on_hangup(self._asked.set):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._obey())
+                if self._source.path is not None and self.settings.reload_interval:
+                    tasks.create_task(self._look())
+
+    async def _obey(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self.reload()
+
+    async def _look(self) -> None:
+        """A change counts once it has lasted for one interval: writing a file takes a moment."""
+        last = self._seen
+        while True:
+            await self._sleep(self.settings.reload_interval)
+            now = _stamp(self._source.path)
+            if now != self._seen and now == last and now is not None:
+                self._asked.set()
+            last = now
+
+
+def _changed(old: Settings, new: Settings) -> set[str]:
+    names = Settings.__struct_fields__
+    return {name for name in names if getattr(old, name) != getattr(new, name)}
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    """What changes whenever the file does; ``None`` without a file."""
+    if path is None:
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+@contextlib.contextmanager
+def _on_hangup(then: Callable[[], None]) -> Iterator[None]:
+    number = getattr(signal, "SIGHUP", None)
+    loop = asyncio.get_running_loop()
+    try:
+        if number is not None:
+            loop.add_signal_handler(number, then)
+    except (NotImplementedError, RuntimeError, ValueError):  # not the main thread, or Windows
+        number = None
+    try:
+        yield
+    finally:
+        if number is not None:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,165 @@
+"""New settings while the server runs: upstreams and keys change, streams go on."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deepseek_messages.settings import Settings, Source, load_settings
+from deepseek_messages.store.keys import digest_of
+from deepseek_messages.upstreams.base import Upstream
+from deepseek_messages.web.app import Parts, create_app
+from deepseek_messages.web.upstreams import Shelf, make_upstream
+from tests.support.asgi import serve_app
+from tests.support.client import HELLO, Client
+from tests.support.fake import FINISH, OPEN, FakeUpstream, text
+from tests.support.gates import Gate
+from tests.support.raw import Wait
+
+pytestmark = pytest.mark.anyio
+
+DOUBLE = "[[upstreams]]\nname = 'one'\nkind = 'double'\n"
+
+
+class Rig:
+    """A reloader on a file, and what it put in place."""
+
+    def __init__(self, directory: Path, text: str) -> None:
+        self.path = directory / "settings.toml"
+        self.state = f'state_dir = "{directory}"\ncache_dir = "{directory}"\n'
+        self.write(text)
+        self.source = Source(self.path, lambda: load_settings(self.path, {}, {}))
+        self.settings = self.source.read()
+        self.parts = Parts(self.settings, FakeUpstream())
+        self.made: list[Upstream] = []
+        self.parts.reload_from(self.source, Shelf())
+        assert self.parts.reloader is not None
+        self.reloader = self.parts.reloader
+        self.reloader._make = self.make
+
+    def make(self, settings: Settings) -> Upstream:
+        made = FakeUpstream()
+        self.made.append(made)
+        make_upstream(settings)  # it could be made
+        return made
+
+    def write(self, text: str) -> None:
+        self.path.write_text(self.state + text)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path, DOUBLE)
+
+
+async def test_other_upstreams_are_used(rig: Rig) -> None:
+    rig.write(DOUBLE + "weight = 2\n")
+    assert await rig.reloader.reload()
+    assert rig.parts.upstream.current is rig.made[0]
+
+
+async def test_settings_that_did_not_change_replace_nothing(rig: Rig) -> None:
+    assert await rig.reloader.reload()
+    assert rig.made == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[upstreams]]\nname = 'one'\nkind = 'duble'\n",
+        "not toml",
+        DOUBLE + DOUBLE,
+        "[server]\nport=x",
+    ],
+)
+async def test_settings_that_cannot_be_used_change_nothing(
+    rig: Rig, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rig.parts.upstream.current
+    rig.write(text)
+    assert not await rig.reloader.reload()
+    assert rig.parts.upstream.current is before
+    assert rig.reloader.settings == rig.settings
+
+
+async def test_a_missing_file_changes_nothing(rig: Rig) -> None:
+    rig.path.unlink()
+    assert not await rig.reloader.reload()
+
+
+async def test_keys_change(tmp_path: Path) -> None:
+    keys = '[auth]\nmode = "keys"\nkey_digests = ["{}"]\n'
+    rig = Rig(tmp_path, DOUBLE + keys.format(digest_of("old")))
+    keyring = rig.parts.guard._keyring
+    rig.write(DOUBLE + keys.format(digest_of("new")))
+    assert await rig.reloader.reload()
+    assert keyring is not rig.parts.guard._keyring
+    assert rig.parts.guard._keyring.find("new")
+    assert not rig.parts.guard._keyring.find("old")
+    assert rig.made == []
+
+
+async def watched(rig: Rig, act: Callable[[], None]) -> None:
+    """Run the watch until it has reloaded after ``act``."""
+    reloaded = asyncio.Event()
+    original = rig.reloader.reload
+
+    async def reload() -> bool:
+        done = await original()
+        reloaded.set()
+        return done
+
+    rig.reloader.reload = reload  # type: ignore[method-assign]
+    watching = asyncio.get_running_loop().create_task(rig.reloader.watch())
+    try:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        act()
+        await asyncio.wait_for(reloaded.wait(), 20)
+    finally:
+        watching.cancel()
+        await asyncio.wait((watching,))
+
+
+async def test_the_hangup_signal_reloads(rig: Rig) -> None:
+    rig.write(DOUBLE + "weight = 2\n")
+    rig.reloader._seen = None
+    rig.reloader.settings = rig.settings
+    await watched(rig, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    assert len(rig.made) == 1
+
+
+async def test_a_changed_file_reloads(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "reload_interval = 0.01\n" + DOUBLE)
+    await watched(rig, lambda: rig.write("reload_interval = 0.01\n" + DOUBLE + "weight = 2\n"))
+    assert len(rig.made) == 1
+
+
+def test_a_stream_goes_on_where_it_began(tmp_path: Path) -> None:
+    gate = Gate()
+    old = FakeUpstream(
+        [OPEN, text("Hel"), Wait(gate), text("lo"), FINISH], [text("from the old"), FINISH]
+    )
+    path = tmp_path / "settings.toml"
+    state = f'state_dir = "{tmp_path}"\nreload_interval = 0.01\n'
+    path.write_text(state + DOUBLE)
+    source = Source(path, lambda: load_settings(path, {}, {}))
+    app = create_app(source.read(), upstream=old, source=source)
+    with serve_app(app) as running:
+        client = Client(running.host, running.port)
+        with client.stream() as stream:
+            while (event := stream.next()) and event["type"] != "content_block_delta":
+                pass
+            path.write_text(state + DOUBLE + "weight = 2\n")
+            for _ in range(5_000):
+                words = client.post(HELLO).json()["content"][0]["text"]
+                if words != "from the old":
+                    break
+            assert words != "from the old"
+            assert not old.closed.is_set()
+            gate.set()
+            assert [event["type"] for event in stream.rest()][-1] == "message_stop"
+        assert old.closed.wait(20)
