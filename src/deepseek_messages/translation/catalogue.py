@@ -240,8 +240,11 @@ def find(
         model = _meaning(target, served) if target else _served(name, served)
         if model is not None:
             return _choice(model, requested, target or name)
-    model = _meaning(last, served)
-    return None if model is None else _choice(model, requested, last)
+    for name in dict.fromkeys((last, last.lower())):  # repositories write DeepSeek-V4-Pro
+        model = _meaning(name, served)
+        if model is not None:
+            return _choice(model, requested, name)
+    return None
 
 
 def _choice(model: Model, requested: str, name: str) -> Choice:

@@ -187,3 +187,10 @@ def test_old_name_is_found_on_any_server() -> None:
     assert choice is not None
     assert choice.model is LOCAL[0]
     assert find("deepseek-reasoner", []) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["DeepSeek-V4-Pro", "deepseek-ai/DeepSeek-V4-Pro", "Claude-Opus-5"]
+)
+def test_case_of_a_name_does_not_matter_where_nothing_else_does(name: str) -> None:
+    assert resolve(name, (FLASH, PRO), "deepseek-chat").model is PRO
