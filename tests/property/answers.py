@@ -1,118 +1,164 @@
 """Generated upstream answers: what a model said, and the many ways in which servers send it."""
 
 import json
+from random import Random
 from typing import Any
 
-from hypothesis import strategies as st
-
 from tests.support.answers import call, delta, sse
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-ARGUMENTS = st.dictionaries(st.text(max_size=5), JSON, max_size=3)
+from tests.support.generated import ANY_TEXT, maybe, several, some, text
 
 # Text that tempts every stage: tags, mark-up, stop sequences, blanks, line ends of Unicode.
-TEMPTING = st.sampled_from(
-    [
-        "<think>",
-        "</think>",
-        "<",
-        "\n",
-        "\n\n",
-        " ",
-        "END",
-        "EN",
-        "｜DSML｜",
-        "<｜DSML｜",
-        "\u2028",
-        "🐋",
-        "\x85",
-        '<｜DSML｜invoke name="f">',
-        '<｜DSML｜parameter name="a" string="true">',
-        "</｜DSML｜parameter>",
-        "</｜DSML｜invoke>",
-        "<｜DSML｜tool_calls>",
-        "</｜DSML｜tool_calls>",
-        "data: ",
-        "\r\n\r\n",
-    ]
-)
-TEXT = st.text(max_size=6) | TEMPTING
+TEMPTING = [
+    "<think>",
+    "</think>",
+    "<",
+    "\n",
+    "\n\n",
+    " ",
+    "END",
+    "EN",
+    "｜DSML｜",
+    "<｜DSML｜",
+    "\u2028",
+    "🐋",
+    "\x85",
+    '<｜DSML｜invoke name="f">',
+    '<｜DSML｜parameter name="a" string="true">',
+    "</｜DSML｜parameter>",
+    "</｜DSML｜invoke>",
+    "<｜DSML｜tool_calls>",
+    "</｜DSML｜tool_calls>",
+    "data: ",
+    "\r\n\r\n",
+]
 
-NAMES = st.sampled_from(["reasoning", "reasoning_content"])
-FINISH = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "eos"])
-COUNT = st.integers(0, 10_000) | st.none()
-
-
-@st.composite
-def pieces(draw: st.DrawFn, text: str) -> list[str]:
-    """A text in crumbs."""
-    cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=4)))
-    return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+NAMES = ["reasoning", "reasoning_content"]
+FINISHES = ["stop", "length", "tool_calls", "content_filter", "eos"]
+KINDS = ["text", "reasoning", "calls", "both", "empty", "comment", "usage", "junk"]
+JUNK = [
+    {"choices": []},
+    {"choices": [], "usage": None},
+    {"choices": [{"index": 0, "delta": None, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {"content": None, "tool_calls": None}}]},
+    {"choices": [{"index": 1, "delta": {"content": "another choice"}}]},
+]
 
 
-@st.composite
-def call_chunks(draw: st.DrawFn) -> list[dict[str, Any]]:
+def said(dice: Random) -> str:
+    return dice.choice(TEMPTING) if maybe(dice) else text(dice, ANY_TEXT, 6)
+
+
+def json_value(dice: Random, depth: int = 2) -> Any:
+    match dice.randrange(7 if depth else 5):
+        case 0:
+            return None
+        case 1:
+            return maybe(dice)
+        case 2:
+            return dice.randint(-(2**70), 2**70)
+        case 3 | 4:
+            return text(dice, ANY_TEXT, 8)
+        case 5:
+            return several(dice, lambda d: json_value(d, depth - 1), 0, 3)
+        case _:
+            return arguments(dice, depth - 1)
+
+
+def arguments(dice: Random, depth: int = 2) -> dict[str, Any]:
+    names = several(dice, lambda d: text(d, ANY_TEXT, 5), 0, 3)
+    return {name: json_value(dice, depth) for name in names}
+
+
+def crumbs(dice: Random, whole: str) -> list[str]:
+    """A text in crumbs, empty ones among them."""
+    cuts = sorted(several(dice, lambda d: d.randint(0, len(whole)), 0, 4))
+    return [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+
+
+def call_chunks(dice: Random) -> list[dict[str, Any]]:
     """Calls as a well-meaning server streams them, in order or interleaved."""
-    chunks: list[list[dict[str, Any]]] = []
-    for index in range(draw(st.integers(1, 3))):
-        arguments = json.dumps(draw(ARGUMENTS), ensure_ascii=draw(st.booleans()))
-        crumbs = [call(index, arguments=crumb) for crumb in draw(pieces(arguments))]
-        chunks.append([call(index, f"call_{index}", draw(st.sampled_from("fg")), ""), *crumbs])
-    ordered = [entry for entries in chunks for entry in entries]
-    if draw(st.booleans()):
-        ordered = [chunks[n].pop(0) for n in draw(st.permutations(_turns(chunks)))]
-    return [delta(tool_calls=[entry]) for entry in ordered]
+    entries: list[list[dict[str, Any]]] = []
+    for index in range(dice.randint(1, 3)):
+        whole = json.dumps(arguments(dice), ensure_ascii=maybe(dice))
+        first = call(index, f"call_{index}", dice.choice("fg"), "")
+        entries.append([first, *(call(index, arguments=crumb) for crumb in crumbs(dice, whole))])
+    turns = [index for index, waiting in enumerate(entries) for _ in waiting]
+    if maybe(dice):
+        dice.shuffle(turns)
+    return [delta(tool_calls=[entries[turn].pop(0)]) for turn in turns]
 
 
-def _turns(chunks: list[list[Any]]) -> list[int]:
-    return [index for index, entries in enumerate(chunks) for _ in entries]
+def usage(dice: Random) -> dict[str, Any]:
+    names = ["prompt_tokens", "completion_tokens", "prompt_cache_hit_tokens"]
+    found: dict[str, Any] = {name: dice.randint(0, 10_000) for name in some(dice, names)}
+    if maybe(dice):
+        found["prompt_tokens_details"] = {
+            "cached_tokens": dice.randint(0, 10_000) if maybe(dice) else None
+        }
+    return found
 
 
-@st.composite
-def usages(draw: st.DrawFn) -> dict[str, Any]:
-    usage = {
-        "prompt_tokens": draw(COUNT),
-        "completion_tokens": draw(COUNT),
-        "prompt_cache_hit_tokens": draw(COUNT),
-        "prompt_tokens_details": draw(st.none() | st.fixed_dictionaries({"cached_tokens": COUNT})),
-    }
-    return {key: value for key, value in usage.items() if value is not None}
+def _frames(dice: Random) -> list[Any]:
+    match dice.choice(KINDS):
+        case "text":
+            return [delta(content=said(dice))]
+        case "reasoning":
+            return [delta(**{dice.choice(NAMES): said(dice)})]
+        case "calls":
+            return list(call_chunks(dice))
+        case "both":
+            return [delta(content=said(dice), reasoning_content=said(dice))]
+        case "empty":
+            return [delta(role="assistant", content="")]
+        case "comment":
+            return [b": keep-alive\n\n"]
+        case "usage":
+            return [{"choices": [], "usage": usage(dice)}]
+        case _:
+            return [dice.choice(JUNK)]
 
 
-@st.composite
-def streams(draw: st.DrawFn) -> bytes:
+def stream(dice: Random) -> bytes:
     """A stream that a server may send and that has an end."""
-    frames: list[Any] = []
-    for _ in range(draw(st.integers(0, 6))):
-        kind = draw(
-            st.sampled_from(["text", "reasoning", "calls", "both", "empty", "comment", "usage"])
-        )
-        match kind:
-            case "text":
-                frames.append(delta(content=draw(TEXT)))
-            case "reasoning":
-                frames.append(delta(**{draw(NAMES): draw(TEXT)}))
-            case "calls":
-                frames += draw(call_chunks())
-            case "both":
-                frames.append(delta(content=draw(TEXT), reasoning_content=draw(TEXT)))
-            case "empty":
-                frames.append(delta(role="assistant", content=""))
-            case "comment":
-                frames.append(b": keep-alive\n\n")
-            case _:
-                frames.append({"choices": [], "usage": draw(usages())})
-    frames.append(delta(draw(FINISH)))
-    if draw(st.booleans()):
-        frames.append({"choices": [], "usage": draw(usages())})
-    raw = sse(*frames, done=draw(st.booleans()))
-    return raw.replace(b"\n", b"\r\n") if draw(st.booleans()) else raw
+    frames = [frame for _ in range(dice.randint(0, 6)) for frame in _frames(dice)]
+    frames.append(delta(dice.choice(FINISHES)))
+    if maybe(dice):
+        frames.append({"choices": [], "usage": usage(dice)})
+    raw = sse(*frames, done=maybe(dice))
+    if maybe(dice, 0.2):
+        raw = raw.replace(b"data: ", b"data:")
+    return raw.replace(b"\n", b"\r\n") if maybe(dice, 0.3) else raw
+
+
+class Said:
+    """One answer of a model, which a server sends whole or in chunks."""
+
+    def __init__(self, dice: Random) -> None:
+        self.reasoning = said(dice) + said(dice) if maybe(dice) else ""
+        self.content = "".join(several(dice, said, 0, 4))
+        self.calls = [
+            (f"call_{n}", dice.choice("fg"), json.dumps(arguments(dice)))
+            for n in range(dice.randint(0, 3))
+        ]
+        self.finish = dice.choice(FINISHES)
+        self.usage = usage(dice) if maybe(dice) else None
+
+    def whole(self) -> bytes:
+        message: dict[str, Any] = {"role": "assistant", "content": self.content}
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.calls:
+            message["tool_calls"] = [call(None, *parts) for parts in self.calls]
+        choice = {"index": 0, "message": message, "finish_reason": self.finish}
+        return json.dumps({"choices": [choice], "usage": self.usage}).encode()
+
+    def streamed(self, dice: Random) -> bytes:
+        frames = [delta(reasoning_content=crumb) for crumb in crumbs(dice, self.reasoning)]
+        frames += [delta(content=crumb) for crumb in crumbs(dice, self.content)]
+        for n, (call_id, name, whole) in enumerate(self.calls):
+            frames.append(delta(tool_calls=[call(n, call_id, name, "")]))
+            frames += [delta(tool_calls=[call(n, arguments=c)]) for c in crumbs(dice, whole)]
+        return sse(*frames, delta(self.finish), {"choices": [], "usage": self.usage})
 
 
 PLANS: list[dict[str, Any]] = [

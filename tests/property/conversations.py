@@ -1,10 +1,10 @@
 """Generated Messages requests, and the prompts that DeepSeek's own encoder makes of requests."""
 
+from random import Random
 from typing import Any
 
 import deepseek_recipe as recipe
 import msgspec
-from hypothesis import strategies as st
 
 from deepseek_messages.translation.catalogue import Choice, Encoding, Model
 from deepseek_messages.translation.dialects import DEEPSEEK, Dialect
@@ -13,6 +13,7 @@ from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.plan import Translation
 from deepseek_messages.translation.request import to_chat
 from deepseek_messages.translation.seal import Seal
+from tests.support.generated import maybe, several, some, text
 
 ENCODINGS: dict[str, tuple[Any, Any]] = {
     "v4": (recipe.ModelVersion.DeepseekV4Pro, recipe.DeepseekV4Encoding()),
@@ -64,20 +65,8 @@ def chat_prompt(translation: Translation, encoding: str) -> str:
 
 # --- requests that DeepSeek's own conversion accepts ----------------------------------------------
 
-words = st.text("ab {}<>\"'\\\n\té中😀", max_size=6)
-texts = st.builds(lambda text: {"type": "text", "text": text}, words)
-spoken = words.filter(bool)
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.sampled_from([0.5, -1.25, 1e-7, 3.0])
-    | words,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2),
-    max_leaves=4,
-)
-inputs = st.dictionaries(st.sampled_from(["a", "b", "path"]), json_values, max_size=3)
+ALPHABET = [*"ab {}<>\"'\\\n\té中😀"]
+JSON_NUMBERS = [0, 1, -7, 2**53, -(2**53), 0.5, -1.25, 1e-7, 3.0]
 
 NAMES = ["read", "write", "mcp__x__y"]
 DEFERRED = ["later", "rare"]
@@ -92,129 +81,167 @@ SCHEMAS: list[dict[str, Any]] = [
         "additionalProperties": False,
     },
 ]
+IMAGES: list[dict[str, Any]] = [
+    {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
+    },
+    {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+]
 
 
-@st.composite
-def tool_lists(draw: Any, *, deferred: bool) -> list[dict[str, Any]]:
-    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
-    tools = [{"name": name, "input_schema": draw(st.sampled_from(SCHEMAS))} for name in names]
+def words(dice: Random) -> str:
+    return text(dice, ALPHABET, 6)
+
+
+def spoken(dice: Random) -> str:
+    return dice.choice(ALPHABET) + words(dice)
+
+
+def text_block(dice: Random) -> dict[str, Any]:
+    return {"type": "text", "text": words(dice)}
+
+
+def json_value(dice: Random, depth: int = 2) -> Any:
+    match dice.randrange(6 if depth else 4):
+        case 0:
+            return dice.choice([None, True, False])
+        case 1:
+            return dice.choice(JSON_NUMBERS)
+        case 2 | 3:
+            return words(dice)
+        case 4:
+            return several(dice, lambda d: json_value(d, depth - 1), 0, 2)
+        case _:
+            keys = several(dice, words, 0, 2)
+            return {key: json_value(dice, depth - 1) for key in keys}
+
+
+def tool_input(dice: Random) -> dict[str, Any]:
+    return {key: json_value(dice) for key in some(dice, ["a", "b", "path"])}
+
+
+def tool_list(dice: Random, *, deferred: bool) -> list[dict[str, Any]]:
+    tools: list[dict[str, Any]] = [
+        {"name": name, "input_schema": dice.choice(SCHEMAS)} for name in some(dice, NAMES, 1)
+    ]
     for tool in tools:
-        if draw(st.booleans()):
-            tool["description"] = draw(words)
+        if maybe(dice):
+            tool["description"] = words(dice)
     if deferred:
-        late = draw(st.lists(st.sampled_from(DEFERRED), unique=True))
         tools += [
             {
                 "name": name,
                 "description": "d",
                 "defer_loading": True,
-                "input_schema": draw(st.sampled_from(SCHEMAS)),
+                "input_schema": dice.choice(SCHEMAS),
             }
-            for name in late
+            for name in some(dice, DEFERRED)
         ]
-    return draw(st.permutations(tools))
+    dice.shuffle(tools)
+    return tools
 
 
-@st.composite
-def result_contents(draw: Any, references: list[str]) -> Any:
-    if draw(st.integers(0, 3)) == 0 and references:
-        chosen = draw(st.lists(st.sampled_from(references), min_size=1, max_size=2, unique=True))
+def result_content(dice: Random, references: list[str]) -> Any:
+    if references and maybe(dice, 0.25):
+        chosen = some(dice, references, 1, 2)
         return [{"type": "tool_reference", "tool_name": name} for name in chosen]
-    return draw(st.none() | words | st.lists(texts, max_size=3))
+    return dice.choice([None, words(dice), several(dice, text_block, 0, 3)])
 
 
-images = st.sampled_from(
-    [
-        {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
-        {"type": "url", "url": "https://example.com/a.png"},
-    ]
-).map(lambda source: {"type": "image", "source": source})
+def _thought(dice: Random) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": words(dice), "signature": "s"}
 
 
-@st.composite
-def answers(draw: Any, calls: int, turn: int, names: list[str]) -> list[dict[str, Any]]:
-    thought = st.builds(lambda t: {"type": "thinking", "thinking": t, "signature": "s"}, words)
-    blocks: list[dict[str, Any]] = []
-    if draw(st.booleans()):
-        blocks.append(draw(thought))
-    blocks += draw(st.lists(texts, max_size=2))
-    if draw(st.integers(0, 4)) == 0:
-        blocks.append(draw(thought))
+def answer(dice: Random, calls: int, turn: int, names: list[str]) -> list[dict[str, Any]]:
+    blocks = [_thought(dice)] if maybe(dice) else []
+    blocks += several(dice, text_block, 0, 2)
+    if maybe(dice, 0.2):
+        blocks.append(_thought(dice))
     for number in range(calls):
         blocks.append(
             {
                 "type": "tool_use",
                 "id": f"toolu_{turn}_{number}",
-                "name": draw(st.sampled_from(names)),
-                "input": draw(inputs),
+                "name": dice.choice(names),
+                "input": tool_input(dice),
             }
         )
-    return blocks or [draw(texts)]
+    return blocks or [text_block(dice)]
 
 
-@st.composite
-def user_contents(draw: Any, *, pictures: bool) -> Any:
-    blocks = texts | images if pictures else texts
-    return draw(words | st.lists(blocks, min_size=1, max_size=3))
+def user_content(dice: Random, *, pictures: bool) -> Any:
+    if maybe(dice):
+        return words(dice)
+    return several(
+        dice, lambda d: d.choice(IMAGES) if pictures and maybe(d) else text_block(d), 1, 3
+    )
 
 
-@st.composite
-def system_messages(draw: Any) -> dict[str, Any]:
-    return {"role": "system", "content": draw(spoken | st.lists(texts, min_size=1, max_size=2))}
+def _system_message(dice: Random) -> dict[str, Any]:
+    content = spoken(dice) if maybe(dice) else several(dice, text_block, 1, 2)
+    return {"role": "system", "content": content}
 
 
-@st.composite
-def requests(draw: Any, encoding: str) -> dict[str, Any]:
+def request(dice: Random, encoding: str) -> dict[str, Any]:
     """A request that DeepSeek's Messages conversion accepts, of one to five turns."""
-    tools = draw(st.none() | tool_lists(deferred=encoding == "v4.1"))
+    tools = tool_list(dice, deferred=encoding == "v4.1") if maybe(dice, 0.7) else None
     names = [t["name"] for t in tools or [] if not t.get("defer_loading")] or NAMES
-    references = [t["name"] for t in tools or []]
-    pictures = encoding == "v4.1"
-    body: dict[str, Any] = {"model": "m", "max_tokens": 64, "messages": []}
-    messages = body["messages"]
+    body: dict[str, Any] = {"model": "m", "max_tokens": 64}
+    body["messages"] = _messages(
+        dice, names, [t["name"] for t in tools or []], pictures=encoding == "v4.1"
+    )
+    if tools is not None:
+        body["tools"] = tools
+        choice = dice.choice([None, "auto", "none"])
+        if choice:
+            body["tool_choice"] = {"type": choice}
+    _settings(dice, body)
+    return body
+
+
+def _messages(
+    dice: Random, names: list[str], references: list[str], *, pictures: bool
+) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
     calls = 0
-    for turn in range(draw(st.integers(1, 5))):
-        if draw(st.integers(0, 5)) == 0 and not calls:
-            messages.append(draw(system_messages()))
-        messages.append({"role": "user", "content": draw(user_contents(pictures=pictures))})
+    for turn in range(dice.randint(1, 5)):
+        if not calls and maybe(dice, 0.17):
+            messages.append(_system_message(dice))
+        messages.append({"role": "user", "content": user_content(dice, pictures=pictures)})
         if calls:
             results = [
                 {
                     "type": "tool_result",
                     "tool_use_id": f"toolu_{turn - 1}_{number}",
-                    "content": draw(result_contents(references)),
+                    "content": result_content(dice, references),
                 }
-                for number in range(calls)
+                for number in some(dice, range(calls), calls)
             ]
-            extra = draw(st.lists(texts, max_size=1))
-            messages[-1]["content"] = draw(st.permutations(results)) + extra
-        if draw(st.integers(0, 3)) == 0:
-            messages.append({"role": "user", "content": draw(user_contents(pictures=pictures))})
-        if draw(st.integers(0, 3)) == 0:
-            messages.append(draw(system_messages()))
-        calls = draw(st.integers(0, 2))
-        messages.append({"role": "assistant", "content": draw(answers(calls, turn, names))})
+            messages[-1]["content"] = [*results, *several(dice, text_block, 0, 1)]
+        if maybe(dice, 0.25):
+            messages.append({"role": "user", "content": user_content(dice, pictures=pictures)})
+        if maybe(dice, 0.25):
+            messages.append(_system_message(dice))
+        calls = dice.randint(0, 2)
+        messages.append({"role": "assistant", "content": answer(dice, calls, turn, names)})
     messages.pop()
-    if tools is not None:
-        body["tools"] = tools
-        choice = draw(st.sampled_from([None, "auto", "none"]))
-        if choice:
-            body["tool_choice"] = {"type": choice}
-    _settings(draw, body)
-    return body
+    return messages
 
 
-def _settings(draw: Any, body: dict[str, Any]) -> None:
-    system = draw(st.none() | spoken | st.lists(texts, min_size=1, max_size=3))
-    if system is not None:
-        body["system"] = system
-    thinking = draw(st.sampled_from([None, "enabled", "adaptive", "disabled"]))
+def _settings(dice: Random, body: dict[str, Any]) -> None:
+    match dice.randrange(3):
+        case 0:
+            body["system"] = spoken(dice)
+        case 1:
+            body["system"] = several(dice, text_block, 1, 3)
+    thinking = dice.choice([None, "enabled", "adaptive", "disabled"])
     if thinking:
         body["thinking"] = {"type": thinking}
         if thinking == "enabled":
             body["thinking"]["budget_tokens"] = 1024
     if thinking in {None, "disabled"}:
         return  # there DeepSeek's conversion lets an effort turn thinking on; absence means off
-    effort = draw(st.sampled_from([None, "low", "medium", "high", "xhigh", "max"]))
+    effort = dice.choice([None, "low", "medium", "high", "xhigh", "max"])
     if effort:
         body["output_config"] = {"effort": effort}

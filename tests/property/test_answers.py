@@ -4,7 +4,8 @@
    and one ``error``.
 2. Block indexes count up; each start has one stop; one block at a time; deltas fit.
 3. However the bytes are cut, the events are the same.
-4. The official SDK accumulates the Message that a client gets without streaming.
+4. The official SDK accumulates the Message that a client gets without streaming; and an answer
+   gives the same Message whether the upstream sends it whole or in chunks.
 5. Arguments arrive byte for byte and are JSON at a block's end, or the answer says why not.
 6. The three input counts add up to the upstream's prompt tokens.
 10. The output's size is bounded by the input's.
@@ -12,14 +13,13 @@
 
 import json
 import random
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import RawMessageStreamEvent
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from deepseek_messages.translation.faults import Fault
@@ -37,11 +37,20 @@ from deepseek_messages.wire.events import (
     StreamEvent,
     ToolUseStart,
 )
-from tests.property.answers import ARGUMENTS, PLANS, call_chunks, pieces, streams, usages
-from tests.support.answers import FakeSeal, call, delta, sse, translate
+from tests.property.answers import (
+    PLANS,
+    Said,
+    arguments,
+    call_chunks,
+    crumbs,
+    stream,
+    usage,
+)
+from tests.support.answers import FakeSeal, call, delta, sse, translate, translate_whole
+from tests.support.generated import cases, maybe
 from tests.support.sse import assert_lawful
 
-plans = st.sampled_from([ReplyPlan(model="m", **plan) for plan in PLANS])
+REPLY_PLANS = [ReplyPlan(model="m", **plan) for plan in PLANS]
 _sdk_event: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 
 
@@ -58,17 +67,22 @@ def sdk_accumulates(events: list[StreamEvent]) -> dict[str, Any]:
 
 
 def assert_blocks_closed(events: list[StreamEvent]) -> None:
-    """Law 2 also where an error ends the stream."""
-    open_block: int | None = None
+    """Law 2 also where an error ends the stream: only a call without the end of its input may
+    stay open there, so that no client takes it for a whole one.
+    """
+    open_block: ContentBlockStart | None = None
     for event in events:
         match event:
-            case ContentBlockStart(index=index):
+            case ContentBlockStart():
                 assert open_block is None
-                open_block = index
+                open_block = event
             case ContentBlockStop(index=index):
-                assert open_block == index
+                assert open_block is not None
+                assert open_block.index == index
                 open_block = None
-    assert open_block is None
+    if open_block is not None:
+        assert isinstance(events[-1], ErrorEvent)
+        assert isinstance(open_block.content_block, ToolUseStart)
 
 
 def arguments_by_block(events: list[StreamEvent]) -> list[str]:
@@ -82,29 +96,31 @@ def arguments_by_block(events: list[StreamEvent]) -> list[str]:
     return list(texts.values())
 
 
-@settings(max_examples=500)
-@given(streams(), plans)
-def test_laws_1_and_2_order(raw: bytes, plan: ReplyPlan) -> None:
-    events = translate([raw], plan, seal=FakeSeal())
+@cases()
+def test_laws_1_and_2_order(dice: Random) -> None:
+    events = translate([stream(dice)], dice.choice(REPLY_PLANS), seal=FakeSeal())
     assert_lawful(encode_events(events))
     assert_blocks_closed(events)
 
 
-@settings(max_examples=300)
-@given(streams(), plans, st.data())
-def test_law_3_cuts(raw: bytes, plan: ReplyPlan, data: st.DataObject) -> None:
-    events = translate([raw], plan)
-    assert translate([raw[n : n + 1] for n in range(len(raw))], plan) == events
-    cut = data.draw(st.integers(0, len(raw)))
-    assert translate([raw[:cut], raw[cut:]], plan) == events
-    size = data.draw(st.integers(2, 40))
-    assert translate([raw[n : n + size] for n in range(0, len(raw), size)], plan) == events
+@cases()
+def test_law_3_cut_in_two(dice: Random) -> None:
+    raw, plan = stream(dice), dice.choice(REPLY_PLANS)
+    cut = dice.randint(0, len(raw))
+    assert translate([raw[:cut], raw[cut:]], plan) == translate([raw], plan)
 
 
-@settings(max_examples=400)
-@given(streams(), plans)
-def test_law_4_the_sdk_accumulates_our_message(raw: bytes, plan: ReplyPlan) -> None:
-    events = translate([raw], plan, seal=FakeSeal())
+@cases()
+def test_law_3_cut_in_pieces(dice: Random) -> None:
+    raw, plan = stream(dice), dice.choice(REPLY_PLANS)
+    size = dice.choice([1, 1, 2, 3, 5, 17, 64])
+    pieces = [raw[n : n + size] for n in range(0, len(raw), size)]
+    assert translate(pieces, plan) == translate([raw], plan)
+
+
+@cases()
+def test_law_4_the_sdk_accumulates_our_message(dice: Random) -> None:
+    events = translate([stream(dice)], dice.choice(REPLY_PLANS), seal=FakeSeal())
     if isinstance(events[-1], ErrorEvent):
         with pytest.raises(Fault):
             fold(events)
@@ -112,37 +128,48 @@ def test_law_4_the_sdk_accumulates_our_message(raw: bytes, plan: ReplyPlan) -> N
     assert sdk_accumulates(events) == json.loads(msgspec.json.encode(fold(events)))
 
 
-@settings(max_examples=400)
-@given(streams(), plans)
-def test_law_5_arguments_are_json_or_it_is_said_why_not(raw: bytes, plan: ReplyPlan) -> None:
-    events = translate([raw], plan)
+@cases()
+def test_law_4_whole_or_in_chunks_the_message_is_the_same(dice: Random) -> None:
+    said, plan = Said(dice), dice.choice(REPLY_PLANS)
+    streamed = translate([said.streamed(dice)], plan, seal=FakeSeal())
+    whole = translate_whole(said.whole(), plan, seal=FakeSeal())
+    assert message_or_fault(streamed) == message_or_fault(whole)
+
+
+def message_or_fault(events: list[StreamEvent]) -> Any:
+    try:
+        return msgspec.json.decode(msgspec.json.encode(fold(events)))
+    except Fault as fault:
+        return fault.detail()
+
+
+@cases()
+def test_law_5_arguments_are_json_or_it_is_said_why_not(dice: Random) -> None:
+    events = translate([stream(dice)], dice.choice(REPLY_PLANS))
     stop = next((e.delta.stop_reason for e in events if isinstance(e, MessageDelta)), "error")
     if stop not in {"max_tokens", "error"}:
         for text in arguments_by_block(events):
             json.loads(text)
 
 
-@given(st.lists(ARGUMENTS, min_size=1, max_size=3), st.booleans(), st.data())
-def test_law_5_arguments_arrive_byte_for_byte(
-    values: list[Any], interleaved: bool, data: st.DataObject
-) -> None:
-    texts = [json.dumps(value, indent=data.draw(st.sampled_from([None, 1]))) for value in values]
-    crumbs = [
-        [call(n, arguments=crumb) for crumb in data.draw(pieces(text))]
-        for n, text in enumerate(texts)
+@cases()
+def test_law_5_arguments_arrive_byte_for_byte(dice: Random) -> None:
+    indent = dice.choice([None, 1])
+    texts = [json.dumps(arguments(dice), indent=indent) for _ in range(dice.randint(1, 3))]
+    waiting = [
+        [call(n, arguments=crumb) for crumb in crumbs(dice, text)] for n, text in enumerate(texts)
     ]
     frames = [delta(tool_calls=[call(n, f"c{n}", "f")]) for n in range(len(texts))]
-    while any(crumbs):
-        n = next(n for n, left in enumerate(crumbs) if left)
-        if interleaved:
-            n = data.draw(st.sampled_from([n for n, left in enumerate(crumbs) if left]))
-        frames.append(delta(tool_calls=[crumbs[n].pop(0)]))
+    interleaved = maybe(dice)
+    while left := [n for n, entries in enumerate(waiting) if entries]:
+        n = dice.choice(left) if interleaved else left[0]
+        frames.append(delta(tool_calls=[waiting[n].pop(0)]))
     assert arguments_by_block(translate([sse(*frames, delta("tool_calls"))])) == texts
 
 
-@given(st.lists(call_chunks(), min_size=1, max_size=1))
-def test_no_call_is_lost(chunks: list[list[Any]]) -> None:
-    frames = chunks[0]
+@cases()
+def test_no_call_is_lost(dice: Random) -> None:
+    frames = call_chunks(dice)
     named = {
         e["id"] for frame in frames for e in frame["choices"][0]["delta"]["tool_calls"] if "id" in e
     }
@@ -154,24 +181,26 @@ def test_no_call_is_lost(chunks: list[list[Any]]) -> None:
     } == named
 
 
-@given(usages(), st.none() | st.integers(1, 9999))
-def test_law_6_input_counts_add_up(usage: dict[str, Any], counted: int | None) -> None:
-    raw = sse(delta(content="Hi"), delta("stop"), {"choices": [], "usage": usage})
+@cases()
+def test_law_6_input_counts_add_up(dice: Random) -> None:
+    told, counted = usage(dice), dice.choice([None, dice.randint(1, 9999)])
+    raw = sse(delta(content="Hi"), delta("stop"), {"choices": [], "usage": told})
     events = translate([raw], prompt_tokens=counted)
     (end,) = (event.usage for event in events if isinstance(event, MessageDelta))
     total = end.input_tokens + end.cache_read_input_tokens + end.cache_creation_input_tokens
-    details = usage.get("prompt_tokens_details") or {}
-    cached = usage.get("prompt_cache_hit_tokens") or details.get("cached_tokens") or 0
-    assert total == (usage.get("prompt_tokens") or cached or counted or 0)
+    details = told.get("prompt_tokens_details") or {}
+    cached = told.get("prompt_cache_hit_tokens") or details.get("cached_tokens") or 0
+    assert total == (told.get("prompt_tokens") or cached or counted or 0)
     assert min(end.input_tokens, end.cache_read_input_tokens, end.output_tokens) >= 0
     (start,) = (event.message.usage for event in events if isinstance(event, MessageStart))
     assert start.input_tokens == (counted or 0)
 
 
-@settings(max_examples=300)
-@given(streams(), plans)
-def test_law_10_output_is_bounded_by_input(raw: bytes, plan: ReplyPlan) -> None:
-    assert len(encode_events(translate([raw], plan, seal=FakeSeal()))) <= 2000 + 30 * len(raw)
+@cases()
+def test_law_10_output_is_bounded_by_input(dice: Random) -> None:
+    raw = stream(dice)
+    events = translate([raw], dice.choice(REPLY_PLANS), seal=FakeSeal())
+    assert len(encode_events(events)) <= 2000 + 30 * len(raw)
 
 
 # --- fuzz -----------------------------------------------------------------------------------------

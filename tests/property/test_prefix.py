@@ -1,31 +1,24 @@
 """Law 8: turn n+1's prompt begins with turn n's; and translation never fails on odd histories."""
 
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from deepseek_messages.translation.dialects import DEEPSEEK
 from deepseek_messages.translation.refusals import Refusal
 from tests.property.conversations import (
+    IMAGES,
     chat_prompt,
-    images,
-    inputs,
-    requests,
-    texts,
+    request,
+    text_block,
+    tool_input,
     translate,
     words,
 )
-
-EXAMPLES = settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+from tests.support.generated import cases, maybe, several, some
 
 REMINDER = msgspec.structs.replace(DEEPSEEK, system="user_reminder")
 
@@ -42,28 +35,23 @@ def without_header(prompt: str) -> str:
     return prompt.removesuffix("<think>").removesuffix("</think>")
 
 
-@pytest.mark.slow
-@EXAMPLES
-@given(data=st.data())
+@cases()
 @pytest.mark.parametrize("encoding", ["v4", "v4.1"])
-def test_each_prompt_begins_with_the_one_before(encoding: Any, data: Any) -> None:
+def test_each_prompt_begins_with_the_one_before(encoding: Any, dice: Random) -> None:
     prompts = [
         without_header(chat_prompt(translate(turn, encoding), encoding))
-        for turn in turns(data.draw(requests(encoding)))
+        for turn in turns(request(dice, encoding))
     ]
 
     for earlier, later in pairwise(prompts):
         assert later.startswith(earlier)
 
 
-@EXAMPLES
-@given(data=st.data())
+@cases()
 @pytest.mark.parametrize("dialect", [DEEPSEEK, REMINDER], ids=["in_place", "user_reminder"])
-@pytest.mark.parametrize("encoding", [None, "v4", "v4.1"])
-def test_each_message_list_begins_with_the_one_before(
-    encoding: Any, dialect: Any, data: Any
-) -> None:
-    body = data.draw(requests("v4"))
+def test_each_message_list_begins_with_the_one_before(dialect: Any, dice: Random) -> None:
+    encoding: Any = dice.choice([None, "v4", "v4.1"])
+    body = request(dice, "v4")
     lists = [translate(turn, encoding, dialect=dialect).chat.messages for turn in turns(body)]
 
     for earlier, later in pairwise(lists):
@@ -72,79 +60,86 @@ def test_each_message_list_begins_with_the_one_before(
 
 # --- histories that no careful client would send --------------------------------------------------
 
-ids = st.sampled_from(["1", "2", "fs.read:0", "é", ""])
-odd_blocks = st.one_of(
-    texts,
-    images,
-    st.builds(
-        lambda i, n, v: {"type": "tool_use", "id": i, "name": n, "input": v}, ids, words, inputs
-    ),
-    st.builds(
-        lambda i, c, e: {"type": "tool_result", "tool_use_id": i, "content": c, "is_error": e},
-        ids,
-        st.none() | words | st.lists(texts | images, max_size=2),
-        st.none() | st.booleans(),
-    ),
-    st.sampled_from(
-        [
-            {"type": "thinking", "thinking": "", "signature": ""},
-            {"type": "redacted_thinking", "data": "x"},
-            {"type": "tool_reference", "tool_name": "nobody"},
-            {"type": "search_result", "source": "s", "title": "t", "content": []},
-            {"type": "document", "source": {"type": "text", "data": "d"}},
-            {"type": "document", "source": {"type": "url", "url": "https://e.com/a.pdf"}},
-            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
-            {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
-            {"type": "compaction", "content": "sum"},
-            {"type": "container_upload", "file_id": "f"},
-        ]
-    ),
-)
-odd_messages = st.builds(
-    lambda role, content: {"role": role, "content": content},
-    st.sampled_from(["user", "assistant", "system", "ctx", "msg"]),
-    words | st.lists(odd_blocks, max_size=4),
-)
+IDS = ["1", "2", "fs.read:0", "é", ""]
+ODD_BLOCKS: list[dict[str, Any]] = [
+    {"type": "thinking", "thinking": "", "signature": ""},
+    {"type": "redacted_thinking", "data": "x"},
+    {"type": "tool_reference", "tool_name": "nobody"},
+    {"type": "search_result", "source": "s", "title": "t", "content": []},
+    {"type": "document", "source": {"type": "text", "data": "d"}},
+    {"type": "document", "source": {"type": "url", "url": "https://e.com/a.pdf"}},
+    {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+    {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
+    {"type": "compaction", "content": "sum"},
+    {"type": "container_upload", "file_id": "f"},
+]
 
 
-@EXAMPLES
-@given(messages=st.lists(odd_messages, min_size=1, max_size=6), thinking=st.booleans())
+def odd_block(dice: Random) -> dict[str, Any]:
+    match dice.randrange(6):
+        case 0:
+            return text_block(dice)
+        case 1:
+            return dice.choice(IMAGES)
+        case 2:
+            call_id, name = dice.choice(IDS), words(dice)
+            return {"type": "tool_use", "id": call_id, "name": name, "input": tool_input(dice)}
+        case 3:
+            return {
+                "type": "tool_result",
+                "tool_use_id": dice.choice(IDS),
+                "content": dice.choice([None, words(dice), several(dice, text_or_image, 0, 2)]),
+                "is_error": dice.choice([None, True, False]),
+            }
+        case _:
+            return dice.choice(ODD_BLOCKS)
+
+
+def text_or_image(dice: Random) -> dict[str, Any]:
+    return text_block(dice) if maybe(dice) else dice.choice(IMAGES)
+
+
+def odd_message(dice: Random) -> dict[str, Any]:
+    role = dice.choice(["user", "assistant", "system", "ctx", "msg"])
+    content = words(dice) if maybe(dice, 0.3) else several(dice, odd_block, 0, 4)
+    return {"role": role, "content": content}
+
+
+@cases()
 @pytest.mark.parametrize("encoding", ["v4", "v4.1"])
-def test_any_history_becomes_a_request_that_deepseek_takes(
-    encoding: Any, messages: list[Any], thinking: bool
-) -> None:
-    body = {"model": "m", "max_tokens": 9, "messages": messages}
-    if thinking:
+def test_any_history_becomes_a_request_that_deepseek_takes(encoding: Any, dice: Random) -> None:
+    body = {"model": "m", "max_tokens": 9, "messages": several(dice, odd_message, 1, 6)}
+    if maybe(dice):
         body["thinking"] = {"type": "adaptive"}
 
     assert chat_prompt(translate(body, encoding), encoding)
 
 
-garbage = st.recursive(
-    st.none() | st.booleans() | st.integers() | words,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["type", "text", "role", "content", "name", "source", "input"]),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=8,
-)
+KEYS = ["type", "text", "role", "content", "name", "source", "input"]
+OPTIONAL = ["system", "tools", "tool_choice", "thinking", "output_config", "metadata"]
 
 
-OPTIONAL = ("system", "tools", "tool_choice", "thinking", "output_config", "metadata")
+def garbage(dice: Random, depth: int = 3) -> Any:
+    match dice.randrange(7 if depth else 5):
+        case 0:
+            return None
+        case 1:
+            return maybe(dice)
+        case 2:
+            return dice.randint(-9, 2**65)
+        case 3 | 4:
+            return words(dice)
+        case 5:
+            return several(dice, lambda d: garbage(d, depth - 1), 0, 3)
+        case _:
+            return {key: garbage(dice, depth - 1) for key in some(dice, KEYS, 0, 3)}
 
 
-@EXAMPLES
-@given(
-    body=st.fixed_dictionaries(
-        {"model": st.just("m") | garbage, "messages": st.lists(odd_messages, max_size=2) | garbage},
-        optional=dict.fromkeys(OPTIONAL, garbage),
-    )
-)
-def test_any_json_is_translated_or_refused_by_name(body: Any) -> None:
+@cases()
+def test_any_json_is_translated_or_refused_by_name(dice: Random) -> None:
+    body: dict[str, Any] = {"model": garbage(dice) if maybe(dice, 0.2) else "m"}
+    body["messages"] = several(dice, odd_message, 0, 2) if maybe(dice, 0.8) else garbage(dice)
+    body |= {name: garbage(dice) for name in some(dice, OPTIONAL, 0, 3)}
     refusal = None
     try:
         translate(body)

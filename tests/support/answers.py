@@ -11,6 +11,7 @@ from anthropic import Anthropic
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.reply import reply_stream
+from deepseek_messages.translation.response import chunks_of, decode_answer
 from deepseek_messages.translation.sse import ChunkReader, encode_events
 from deepseek_messages.wire.events import StreamEvent
 
@@ -73,6 +74,24 @@ def translate(
     except Fault as fault:
         events += stream.fail(fault)
     return events
+
+
+def translate_whole(
+    body: bytes,
+    plan: ReplyPlan,
+    *,
+    prompt_tokens: int | None = 7,
+    seal: Any = None,
+) -> list[StreamEvent]:
+    """The events for an upstream's whole answer; a fault ends them."""
+    stream = reply_stream(plan, MESSAGE_ID, prompt_tokens=prompt_tokens, seal=seal)
+    events: list[StreamEvent] = []
+    try:
+        for chunk in chunks_of(decode_answer(body)):
+            events += stream.feed(chunk)
+        return events + stream.finish()
+    except Fault as fault:
+        return events + stream.fail(fault)
 
 
 def cuts(data: bytes) -> Iterable[Sequence[bytes]]:

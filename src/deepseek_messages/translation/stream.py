@@ -295,10 +295,9 @@ class MessageStream:
         self._runs.append(call)
 
     def _count(self, text: str) -> None:
-        if text.isascii():
-            self._ascii += len(text)
-        else:
-            self._others += len(text)
+        plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
+        self._ascii += plain
+        self._others += len(text) - plain
         if self._ascii + self._others > MAX_ANSWER_BYTES:
             raise garbage(f"the upstream's answer is longer than {MAX_ANSWER_BYTES} characters")
 
