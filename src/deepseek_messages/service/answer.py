@@ -17,6 +17,7 @@ from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.cut import Spoken
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
+from deepseek_messages.service.hosting import NO_HOSTING, HostedRun, Hosting
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.catalogue import Model, resolve
@@ -79,6 +80,7 @@ class Answerer:
         default_model: str,
         aliases: Mapping[str, str] | None = None,
         strict: bool = False,
+        hosting: Hosting = NO_HOSTING,
     ) -> None:
         self._upstream = upstream
         self._seal = seal
@@ -90,6 +92,7 @@ class Answerer:
         self._default_model = default_model
         self._aliases = aliases or {}
         self._strict = strict
+        self._hosting = hosting
 
     async def answer(
         self,
@@ -120,18 +123,21 @@ class Answerer:
         session: str | None,
     ) -> "Answer":
         named = _affinity(caller, session or _user_of(request))
+        run = await self._hosting.prepare(request, caller)
         route = route_to(self._upstream, lambda: _need(request, named))
 
         async def translate(upstream: Upstream) -> Attempt:
-            return await self._attempt(request, caller, record, named, upstream)
+            return await self._attempt(request, caller, record, named, upstream=upstream, run=run)
 
         attempts = Attempts(route, translate)
         try:
             attempt = await attempts.first()
         except BaseException:
             route.close()
+            await run.tools.aclose()
             raise
-        return Answer(
+        kind = Answer if attempt.rounds is None else _rounds_answer()
+        return kind(
             attempt=attempt,
             attempts=attempts,
             message_id=self._message_id(),
@@ -146,7 +152,9 @@ class Answerer:
         caller: Caller,
         record: RequestRecord,
         session: str | None,
+        *,
         upstream: Upstream,
+        run: HostedRun,
     ) -> Attempt:
         record.upstream = upstream.name
         served = await upstream.models()
@@ -157,7 +165,9 @@ class Answerer:
         notes = Notes(strict=self._strict)
         edits = await self._editor.edits(request, choice, notes, caller)
         seal = self._seal.of(caller.identity)
-        translation = to_chat(request, choice, upstream.dialect, notes, seal, edits=edits)
+        translation = to_chat(
+            request, choice, upstream.dialect, notes, seal, edits=edits, hosted=run.hosted
+        )
         call = UpstreamCall(
             request=translation.chat,
             credential=caller.credential,
@@ -169,6 +179,8 @@ class Answerer:
             model=choice.model,
             call=call,
             plan=translation.plan,
+            rounds=translation.rounds,
+            tools=run.tools,
             notes=notes,
             count=(lambda: self._counter.count_chat(call, choice.model))
             if translation.chat.stream
@@ -210,6 +222,7 @@ class Answer:
         """From now on this is what is asked, and of whom. Nothing of an answer has come yet."""
         self.notes = attempt.notes
         self.model = attempt.plan.model
+        self._attempt = attempt
         self._upstream = attempt.upstream
         self._call = attempt.call
         self._plan = attempt.plan
@@ -363,6 +376,13 @@ class Answer:
                 self._usage = event.message.usage
         if self.state is State.ENDED and self.fault is None:
             self._record.outcome = Outcome.SERVED
+
+
+def _rounds_answer() -> type[Answer]:
+    """The answer over several calls, which builds on this file."""
+    from deepseek_messages.service.rounds import RoundsAnswer  # noqa: PLC0415
+
+    return RoundsAnswer
 
 
 def _tells_end(chunk: ChatChunk) -> bool:

@@ -6,10 +6,11 @@ from msgspec import Struct
 
 from deepseek_messages.prompt.estimate import estimate_prompt
 from deepseek_messages.service.cut import CountText
+from deepseek_messages.service.hosting import ToolRunner
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.plan import ReplyPlan
+from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
 from deepseek_messages.upstreams.base import Upstream, UpstreamCall
 from deepseek_messages.upstreams.retries import is_overflow
 from deepseek_messages.upstreams.route import Route
@@ -22,6 +23,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     model: Model
     call: UpstreamCall
     plan: ReplyPlan
+    rounds: RoundPlan | None = None
+    tools: ToolRunner
     notes: Notes
     count: Callable[[], Awaitable[int | None]] | None
     count_output: CountText

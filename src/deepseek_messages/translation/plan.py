@@ -1,10 +1,13 @@
 """What the translation of an answer must know of its request."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
+from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.sources import Source
+from deepseek_messages.translation.structured import SchemaCheck
+from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatRequest
 from deepseek_messages.wire.messages import AppliedEdit
 
@@ -43,8 +46,22 @@ class ReplyPlan(Struct, frozen=True, kw_only=True):
         return bool(self.stop_sequences) and not self.reports_stop_string
 
 
+class RoundPlan(Struct, frozen=True, kw_only=True):
+    """Why an answer may take several calls of the upstream, and what they need."""
+
+    dialect: Dialect
+    book: ToolBook
+    check: Literal["none", "call", "schema"] = "none"
+    schema: SchemaCheck | None = None
+    passes_text: bool = False  # the upstream holds itself to the schema, and the client streams
+    quiet: dict[str, Any] = {}  # the fields of a chat request that turn thinking off
+
+
 class Translation(Struct, frozen=True):
-    """A request on the upstream's side, and the plan for its way back."""
+    """A request on the upstream's side, and the plan for its way back. ``rounds`` is there when
+    the answer may take more than one call.
+    """
 
     chat: ChatRequest
     plan: ReplyPlan
+    rounds: RoundPlan | None = None

@@ -8,7 +8,7 @@ it refuses although the conversation can be answered.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
@@ -20,13 +20,16 @@ from deepseek_messages.translation.citations import mark
 from deepseek_messages.translation.compaction import HEAD, asking_message, summarised
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.edits import NO_EDITS, Edits
+from deepseek_messages.translation.hosted import Piece, pieces
 from deepseek_messages.translation.notes import Action, Notes
-from deepseek_messages.translation.plan import ReplyPlan, Translation
+from deepseek_messages.translation.plan import ReplyPlan, RoundPlan, Translation
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.results import PendingCall, Turn
 from deepseek_messages.translation.sampling import settings_of
 from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted
 from deepseek_messages.translation.sources import read_citations
+from deepseek_messages.translation.structured import SchemaCheck
 from deepseek_messages.translation.system import (
     JOINT,
     schema_instruction,
@@ -66,17 +69,18 @@ def to_chat(
     seal: Seal,
     *,
     edits: Edits = NO_EDITS,
+    hosted: Hosted = NOTHING_HOSTED,
 ) -> Translation:
     """The chat request for ``choice.model`` on a server that speaks ``dialect``, and the plan
     for its answer. Every change of meaning goes into ``notes``; ``edits`` leave parts of the
-    history out.
+    history out; ``hosted`` says which server tools can be run here.
 
     Raises ``Refusal`` for what cannot be answered (and in strict mode for what would be lost).
     """
     request, compacts = _compacting(request, edits, notes)
     model = choice.model
     place = system_place(dialect, model.encoding)
-    book = ToolBook(dialect, notes, updates_in_place=place == "in_place")
+    book = ToolBook(dialect, notes, updates_in_place=place == "in_place", hosted=hosted)
     choosing = _tools(request, book, notes)
     prefilled = _is_prefilled(request, book, dialect, notes)
     on = _thinking_on(request, choice, dialect, notes, forced=choosing.must_call, prefill=prefilled)
@@ -130,7 +134,37 @@ def to_chat(
         compaction=compacts,
         no_output=request.max_tokens == 0,
     )
-    return Translation(chat, plan)
+    return Translation(chat, plan, _rounds(request, plan, book, dialect))
+
+
+def _rounds(
+    request: MessagesRequest, plan: ReplyPlan, book: ToolBook, dialect: Dialect
+) -> RoundPlan | None:
+    """What may make the answer take several calls of the upstream; for most answers nothing."""
+    if plan.compaction or plan.no_output:
+        return None
+    check: Literal["none", "call", "schema"] = "none"
+    if plan.must_call and book.functions:
+        check = "call"
+    elif plan.schema is not None and not plan.prefill:
+        check = "schema"
+    if check == "none" and not book.server:
+        return None
+    off = thinking.mode(on=False, request=request, dialect=dialect)
+    return RoundPlan(
+        dialect=dialect,
+        book=book,
+        check=check,
+        schema=SchemaCheck(plan.schema, "output_config.format.schema")
+        if check == "schema" and plan.schema is not None
+        else None,
+        passes_text=dialect.json_schema and bool(request.stream),
+        quiet={
+            "thinking": off.switch,
+            "chat_template_kwargs": off.template,
+            "reasoning_effort": off.effort,
+        },
+    )
 
 
 def _compacting(
@@ -231,9 +265,12 @@ def _conversation(request: MessagesRequest, context: Context, system: str) -> li
     for index, message in _after_summary(request.messages):
         if message.role == "assistant":
             messages += turn.close()
-            answer, calls = _answer(message, index, context)
-            if answer is not None:
-                messages.append(answer)
+            calls: list[PendingCall] = []
+            for piece in pieces(message, context):
+                answer, calls = _answer(piece, index, context)
+                if answer is not None:
+                    messages.append(answer)
+                messages += piece.results
             turn = Turn(context, calls)
         elif message.role == "system":
             turn.system(message, index)
@@ -275,21 +312,23 @@ def _join_leading_system(messages: list[ChatMessage]) -> None:
 
 
 def _answer(
-    message: InputMessage, index: int, context: Context
+    piece: Piece, index: int, context: Context
 ) -> tuple[AssistantMessage | None, list[PendingCall]]:
     """An earlier answer: text, reasoning and calls in one message, and the calls that wait."""
+    message = piece.message
     if isinstance(message.content, str):
         return _assistant(message.content, None, [], index, context), []
-    if not message.content:
+    if not message.content and not piece.calls:
         return None, []
     texts: list[ContentPart] = []
     reasoning: list[str] = []
     calls: dict[str, ToolCall] = {}
     pending: list[PendingCall] = []
     # An answer that cites is one text, cut into blocks where the citations are.
-    citing = any(isinstance(block, TextBlock) and _cites(block) for block in message.content)
+    content = message.content or []
+    citing = any(isinstance(block, TextBlock) and _cites(block) for block in content)
     cited = ""
-    for position, block in enumerate(message.content):
+    for position, block in enumerate(content, piece.start):
         match block:
             case ThinkingBlock() if index in context.edits.thinking:
                 continue
@@ -318,7 +357,7 @@ def _answer(
         del texts[0]
     text = text_of(texts) if texts else None
     thought = JOINT.join(reasoning) if reasoning else None
-    return _assistant(text, thought, list(calls.values()), index, context), pending
+    return _assistant(text, thought, [*piece.calls, *calls.values()], index, context), pending
 
 
 _NO_TEXT = TextPart("")

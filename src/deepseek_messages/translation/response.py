@@ -6,6 +6,7 @@ events, and what a client gets when it does not stream is those events folded.
 
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
@@ -31,9 +32,11 @@ from deepseek_messages.wire.events import (
     ContentBlockStartBody,
     ErrorEvent,
     InputJsonDelta,
+    McpToolUseStart,
     MessageDelta,
     MessageStart,
     MessageStop,
+    ServerToolUseStart,
     SignatureDelta,
     StreamEvent,
     TextDelta,
@@ -129,6 +132,10 @@ class _Open:
             case ToolUseStart(id=call_id, name=name):
                 arguments = Raw((close_truncated(text) if text else "{}").encode())
                 return OutputToolUseBlock(id=call_id, name=name, input=arguments)
+            case ServerToolUseStart() | McpToolUseStart() as start:
+                block = msgspec.to_builtins(start)
+                block["input"] = Raw((close_truncated(text) if text else "{}").encode())
+                return Raw(msgspec.json.encode(block))
             case CompactionStart():
                 return OutputCompactionBlock(content=self.summary)
             case _:

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from deepseek_messages.translation.client_tools import client_tool
@@ -18,8 +19,23 @@ from deepseek_messages.translation.limits import (
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.schema import EMPTY_SCHEMA, repair
+from deepseek_messages.translation.server_tools import (
+    DEFINITIONS,
+    NOTHING_HOSTED,
+    Hosted,
+    Kind,
+    ServerTool,
+    kind_of,
+    picked,
+    server_tool,
+)
 from deepseek_messages.wire.chat import Function, FunctionName, FunctionTool, NamedToolChoice
-from deepseek_messages.wire.messages import Tool, ToolChoice
+from deepseek_messages.wire.messages import (
+    McpToolUseBlock,
+    ServerToolUseBlock,
+    Tool,
+    ToolChoice,
+)
 
 # Names and ids that every chat server takes (DeepSeek API reference, create-chat-completion).
 _PLAIN_NAME = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_TOOL_NAME_CHARS}}}").fullmatch
@@ -61,8 +77,17 @@ class ToolBook:
     order of first reference.
     """
 
-    def __init__(self, dialect: Dialect, notes: Notes, *, updates_in_place: bool) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        notes: Notes,
+        *,
+        updates_in_place: bool,
+        hosted: Hosted = NOTHING_HOSTED,
+    ) -> None:
         self.functions: list[FunctionTool] = []
+        self.server: dict[str, ServerTool] = {}  # the tools that this server runs
+        self._hosted = hosted
         self.back: dict[str, str] = {}
         self.callable: set[str] = set()
         self._defined: dict[str, Function] = {}
@@ -76,9 +101,11 @@ class ToolBook:
 
     def define(self, tools: list[Tool]) -> None:
         """Take the request's tools. Raises ``Refusal`` for two of one name or a bad schema."""
-        searches = any(tool.type and tool.type.startswith("tool_search_tool_") for tool in tools)
         for index, tool in enumerate(tools):
             path = f"tools.{index}"
+            if tool.type == "mcp_toolset":
+                self._toolset(tool, path)
+                continue
             function = self._function(tool, path)
             if function is None:
                 continue
@@ -91,9 +118,6 @@ class ToolBook:
                 self._notes.add(Action.MAPPED, "tools.name", path)
             if not tool.defer_loading:
                 self._load(name)
-            elif searches:
-                self._notes.once(Action.EMULATED, "tools.defer_loading", path)
-                self._load(name)
             else:
                 self._deferred.add(name)
 
@@ -104,11 +128,63 @@ class ToolBook:
         if known is not None:
             name = upstream_name(tool.name or known.name)
             return Function(name=name, description=known.description, parameters=known.schema)
-        if tool.type and tool.type.startswith("tool_search_tool_"):
-            self._notes.add(Action.EMULATED, "tools.tool_search", path)
-        else:
-            self._notes.add(Action.DROPPED, f"tools.{tool.type}", path)
+        kind = kind_of(tool)
+        if kind is not None and self._runs(kind):
+            self._notes.add(Action.EMULATED, f"tools.{kind}", path)
+            given = DEFINITIONS[kind]
+            self.server[kind] = server_tool(tool, kind)
+            return Function(name=kind, description=given.description, parameters=given.schema)
+        self._notes.add(Action.DROPPED, f"tools.{tool.type}", path)
         self._left_out.add(tool.name or "")
+        return None
+
+    def _runs(self, kind: Kind) -> bool:
+        """Whether this server can run tools of that kind now."""
+        match kind:
+            case "web_search":
+                return self._hosted.web_search
+            case "web_fetch":
+                return self._hosted.web_fetch
+            case _:
+                return True
+
+    def _toolset(self, tool: Tool, path: str) -> None:
+        """The tools of one MCP server."""
+        server = tool.mcp_server_name or ""
+        if server not in self._hosted.mcp_servers:
+            self._notes.add(Action.DROPPED, "tools.mcp_toolset", path)
+            return
+        self._notes.add(Action.EMULATED, "tools.mcp_toolset", path)
+        offered = [each for each in self._hosted.mcp_tools if each.server == server]
+        try:
+            chosen = picked(tool, offered)
+        except msgspec.ValidationError as error:
+            raise Refusal(str(error), path=path) from None
+        for each, deferred in chosen:
+            sent = upstream_name(f"mcp__{server}__{each.name}")
+            if sent in self._defined:
+                raise Refusal("Tool names must be unique.", path="tools")
+            self._defined[sent] = Function(
+                name=sent,
+                description=each.description or None,
+                parameters=repair(each.schema, path).schema,
+            )
+            self.server[sent] = ServerTool(kind="mcp", name=each.name, server=server)
+            if deferred:
+                self._deferred.add(sent)
+            else:
+                self._load(sent)
+
+    def hidden(self) -> list[tuple[str, Function]]:
+        """The tools that a search may find: those that wait for a reference."""
+        return [(name, each) for name, each in self._defined.items() if name in self._deferred]
+
+    def hosted_name(self, block: ServerToolUseBlock | McpToolUseBlock) -> str | None:
+        """The upstream's name for a past call of a tool that this server still runs."""
+        server = block.server_name if isinstance(block, McpToolUseBlock) else ""
+        for sent, tool in self.server.items():
+            if (tool.name, tool.server) == (block.name, server):
+                return sent
         return None
 
     def _custom(self, tool: Tool, path: str) -> Function:

@@ -36,12 +36,33 @@ class ToolUseStart(BlockStart, tag="tool_use", frozen=True):
     input: dict[str, object] = {}
 
 
+class ServerToolUseStart(BlockStart, tag="server_tool_use", frozen=True):
+    id: str
+    name: str
+    input: dict[str, object] = {}
+
+
+class McpToolUseStart(BlockStart, tag="mcp_tool_use", frozen=True):
+    id: str
+    name: str
+    server_name: str
+    input: dict[str, object] = {}
+
+
 class CompactionStart(BlockStart, tag="compaction", frozen=True):
     content: str | None = None
     encrypted_content: str | None = None
 
 
-ContentBlockStartBody = TextStart | ThinkingStart | ToolUseStart | CompactionStart | Raw
+ContentBlockStartBody = (
+    TextStart
+    | ThinkingStart
+    | ToolUseStart
+    | ServerToolUseStart
+    | McpToolUseStart
+    | CompactionStart
+    | Raw
+)
 
 
 # --- how a block grows ----------------------------------------------------------------------------

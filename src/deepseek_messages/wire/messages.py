@@ -298,7 +298,10 @@ class Tool(Struct, frozen=True, kw_only=True):
     display_width_px: int | None = None
     display_height_px: int | None = None
     display_number: int | None = None
+    max_content_tokens: int | None = None
     mcp_server_name: str | None = None
+    default_config: Ignored = UNSET
+    configs: Ignored = UNSET
 
 
 class Metadata(Struct, frozen=True):

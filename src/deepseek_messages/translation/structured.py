@@ -1,0 +1,85 @@
+"""Structured output: what an answer's text must be, and what is wrong with it.
+
+The schema that is checked is the caller's own, never a repaired or tightened one. References to
+other documents are not fetched.
+"""
+
+import json
+import re
+from typing import Any
+
+import jsonschema_rs
+from msgspec import Raw
+
+from deepseek_messages.translation.refusals import Refusal
+
+# How many problems the model is told of, and how long each may be.
+MAX_PROBLEMS = 8
+MAX_PROBLEM_CHARS = 300
+
+# Steps of a pattern with look-around before it counts as not matching (fancy-regex's own default).
+_BACKTRACK = 1_000_000
+
+_FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+
+
+class SchemaCheck:
+    """One schema, ready to check texts."""
+
+    def __init__(self, schema: Raw | bytes, path: str) -> None:
+        """Raises ``Refusal`` for a schema that is none, naming ``path``."""
+        try:
+            self._validator = jsonschema_rs.validator_for(
+                json.loads(bytes(schema)),
+                retriever=_refuse,
+                pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK),
+            )
+        except (ValueError, RecursionError) as error:
+            reason = str(error).partition("\n")[0][:MAX_PROBLEM_CHARS]
+            raise Refusal(f"Invalid schema: {reason}", path=path) from None
+
+    def problems(self, text: str) -> list[str]:
+        """What is wrong with ``text``; nothing when it is JSON that the schema allows."""
+        try:
+            value = json.loads(text, parse_constant=_no_constant)
+        except ValueError as error:
+            return [f"not valid JSON: {error}"]
+        except RecursionError:
+            return ["nested too deeply"]
+        found: list[str] = []
+        for found_error in self._validator.iter_errors(value):
+            place = "/".join(str(step) for step in found_error.instance_path)
+            found.append(f"/{place}: {found_error.message}"[:MAX_PROBLEM_CHARS])
+            if len(found) == MAX_PROBLEMS:
+                break
+        return found
+
+
+def plain_json(text: str) -> str:
+    """The JSON in ``text`` without the code fence or the words around it; ``text`` itself when
+    there is none to be found.
+    """
+    stripped = text.strip()
+    candidates = [stripped, *(found.strip() for found in _FENCE.findall(stripped))]
+    starts = [at for at in (stripped.find("{"), stripped.find("[")) if at >= 0]
+    if starts:
+        begin = min(starts)
+        end = max(stripped.rfind("}"), stripped.rfind("]")) + 1
+        candidates.append(stripped[begin:end])
+    return next((each for each in candidates if _is_json(each)), stripped)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is outside the schema")
