@@ -24,6 +24,7 @@ ROUTES = {
     ("GET", "/healthz"): Access.PUBLIC,
     ("GET", "/readyz"): Access.PUBLIC,
     ("GET", "/metrics"): Access.OPERATOR,
+    ("GET", "/openapi.json"): Access.PUBLIC,
     ("GET", "/v1/models"): Access.CALLER,
     ("GET", "/v1/models/{id:path}"): Access.CALLER,
     ("POST", "/v1/messages"): Access.CALLER,

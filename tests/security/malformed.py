@@ -1,0 +1,178 @@
+"""Every place of a request with every wrong kind of value, made from the OpenAPI document."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path as File
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from deepseek_messages.web.app import Parts
+from deepseek_messages.web.openapi import document
+from tests.support.app import settings_for
+from tests.support.fake import FakeUpstream
+
+# One full block of each kind, and settings that reach everything the document describes.
+TEXT = {"type": "text", "text": "a"}
+PICTURE = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+WHOLE: dict[str, Any] = {
+    "model": "deepseek-chat",
+    "max_tokens": 50,
+    "messages": [{"role": "user", "content": [TEXT]}],
+    "system": [TEXT],
+    "stream": False,
+    "stop_sequences": ["x"],
+    "temperature": 1.0,
+    "top_p": 0.5,
+    "metadata": {"user_id": "u"},
+    "tools": [{"name": "t", "type": "custom", "description": "d",
+               "input_schema": {"type": "object"},
+               "strict": False, "defer_loading": False, "input_examples": [{}],
+               "allowed_callers": ["direct"], "max_uses": 1, "allowed_domains": ["a"],
+               "blocked_domains": ["b"], "max_characters": 1}],
+    "tool_choice": {"type": "auto", "disable_parallel_tool_use": False},
+    "thinking": {"type": "disabled", "budget_tokens": 1, "display": "omitted"},
+    "output_config": {"effort": "high"},
+}  # fmt: skip
+
+BLOCKS: dict[str, dict[str, Any]] = {
+    "TextBlock": TEXT,
+    "ThinkingBlock": {"type": "thinking", "thinking": "t", "signature": "s"},
+    "RedactedThinkingBlock": {"type": "redacted_thinking", "data": "d"},
+    "ToolUseBlock": {"type": "tool_use", "id": "i", "name": "n", "input": {}},
+    "ToolResultBlock": {"type": "tool_result", "tool_use_id": "i", "content": [TEXT],
+                        "is_error": False},
+    "ImageBlock": {"type": "image", "source": PICTURE},
+    "DocumentBlock": {"type": "document", "source": {"type": "text", "media_type": "text/plain",
+                      "data": "d"}, "title": "t", "context": "c",
+                      "citations": {"enabled": False}},
+    "SearchResultBlock": {"type": "search_result", "source": "s", "title": "t",
+                          "content": [TEXT], "citations": {"enabled": False}},
+    "ToolReferenceBlock": {"type": "tool_reference", "tool_name": "t"},
+    "ContainerUploadBlock": {"type": "container_upload", "file_id": "f"},
+    "ServerToolUseBlock": {"type": "server_tool_use", "id": "i", "name": "n", "input": {}},
+    "McpToolUseBlock": {"type": "mcp_tool_use", "id": "i", "name": "n", "server_name": "s",
+                        "input": {}},
+    "McpToolResultBlock": {"type": "mcp_tool_result", "tool_use_id": "i", "content": "c",
+                           "is_error": False},
+    "ToolAdditionBlock": {"type": "tool_addition", "tool": {"name": "n", "type": "tool_reference"}},
+    "ToolRemovalBlock": {"type": "tool_removal", "tool": {"name": "n", "type": "tool_reference"}},
+}  # fmt: skip
+
+# One value of each kind that JSON has.
+VALUES: dict[str, Any] = {
+    "null": None,
+    "boolean": True,
+    "integer": 7,
+    "number": 1.5,
+    "string": "wrong",
+    "array": [],
+    "object": {},
+}
+
+Path = tuple[str | int, ...]
+
+# Where a type that is not known is no wrong type: clients replay what they do not know.
+UNKNOWN_TYPES: tuple[frozenset[Path], frozenset[Path]] = (
+    frozenset({("type",)}),
+    frozenset({("type",), ("content", 0, "type")}),
+)
+
+
+def made() -> dict[str, Any]:
+    """The document of the application."""
+    with TemporaryDirectory() as directory:
+        return document(Parts(settings_for(File(directory)), FakeUpstream()).endpoints())
+
+
+class Documented:
+    """The schemas of a document, as far as it takes to tell wrong values from right ones."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._schemas = document["components"]["schemas"]
+
+    def named(self, name: str) -> dict[str, Any]:
+        return self._schemas[name]  # type: ignore[no-any-return]
+
+    def takes(self, schema: dict[str, Any]) -> set[str]:
+        """The kinds of value that may stand there; ``integer`` comes with ``number``."""
+        if "$ref" in schema:
+            return self.takes(self.resolved(schema))
+        if "anyOf" in schema:
+            found = set().union(*(self.takes(each) for each in schema["anyOf"]))
+            return {schema["type"]} if "type" in schema else found
+        if "enum" in schema or "const" in schema:
+            return set()  # none of ``VALUES`` is a documented constant
+        if "type" not in schema:
+            return set(VALUES)
+        return {schema["type"]} | ({"integer"} if schema["type"] == "number" else set())
+
+    def resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in schema:
+            schema = self._schemas[schema["$ref"].rpartition("/")[2]]
+        return schema
+
+    def fits(self, schema: dict[str, Any], value: Any) -> dict[str, Any]:
+        """The alternative of ``schema`` that ``value`` is."""
+        schema = self.resolved(schema)
+        for each in schema.get("anyOf", ()):
+            found = self.fits(each, value)
+            kind = found.get("type")
+            if isinstance(value, dict) and kind == "object":
+                tag = found["properties"].get("type", {})
+                if tag.get("const", value.get("type")) == value.get("type"):
+                    return found
+            elif isinstance(value, list) and kind == "array":
+                return found
+        return schema
+
+    def places(
+        self, schema: dict[str, Any], value: Any, path: Path = ()
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Every place inside ``value`` with its schema."""
+        schema = self.fits(schema, value)
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                of = schema.get("properties", {}).get(name)
+                if of:
+                    yield (*path, name), of
+                    yield from self.places(of, inner, (*path, name))
+        elif isinstance(value, list) and value and "items" in schema:
+            yield (*path, 0), schema["items"]
+            yield from self.places(schema["items"], value[0], (*path, 0))
+
+    def malformed(self, schema: dict[str, Any], value: Any) -> Iterator[tuple[Path, str, Any]]:
+        """``value`` with one place wrong, for every place and every kind that is wrong there."""
+        for path, of in self.places(schema, value):
+            takes = self.takes(of)
+            for kind, wrong in VALUES.items():
+                if kind in takes or (kind == "null" and "null" in takes):
+                    continue
+                yield path, kind, replaced(value, path, wrong)
+
+
+def replaced(value: Any, path: Path, new: Any) -> Any:
+    """A copy with another value at one place."""
+    value = json.loads(json.dumps(value))  # nothing shared between places
+    inner = value
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = new
+    return value
+
+
+def dotted(path: Path) -> str:
+    return ".".join(map(str, path))
+
+
+def cases(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The place in dotted form, what stands there, and the request."""
+    documented = Documented(document)
+    schema = documented.named("MessagesRequest")
+    for path, kind, body in documented.malformed(schema, WHOLE):
+        yield dotted(path), kind, body
+    for name, block in BLOCKS.items():
+        for path, kind, wrong in documented.malformed(documented.named(name), block):
+            if kind == "string" and path in UNKNOWN_TYPES[name == "ToolResultBlock"]:
+                continue
+            body = replaced(WHOLE, ("messages", 0, "content", 0), wrong)
+            yield f"messages.0.content.0.{dotted(path)}", kind, body
