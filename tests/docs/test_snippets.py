@@ -134,7 +134,13 @@ def test_client_example(snippet: Snippet, rig: Rig, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "snippet",
-    [each for each in snippets("README.md") if ADDRESS in each.text and "serve" not in each.text],
+    [
+        each
+        for each in snippets("README.md")
+        if each.language in {"sh", "python", "ts"}
+        and ADDRESS in each.text
+        and "serve" not in each.text
+    ],
     ids=lambda snippet: snippet.language,
 )
 def test_readme_example(snippet: Snippet, rig: Rig, tmp_path: Path) -> None:

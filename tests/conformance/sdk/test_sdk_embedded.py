@@ -1,6 +1,13 @@
 """The official SDKs on the embedded model: the real engine, the real default model."""
 
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +19,9 @@ from tests.support.servers import serve_app
 
 pytest.importorskip("xllamacpp", reason="the embedded engine is not installed")
 pytestmark = pytest.mark.slow
+
+README = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+README_ADDRESS = "http://127.0.0.1:8000/anthropic"
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +96,29 @@ def test_cancelling_frees_the_engine(sdk: Client, url: str) -> None:
     for _ in range(6):  # more than there are slots
         assert sdk.run("cancel", url)["saw"] == "content_block_delta"
     assert block_types(sdk.run("create", url)) == ["text"]
+
+
+def test_the_transcript_of_the_readme(url: str, tmp_path: Path) -> None:
+    (session,) = re.findall(r"^```pycon\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert session.count(">>>") > 4
+    page = tmp_path / "transcript.md"
+    page.write_text(session.replace(README_ADDRESS, url))
+    done = subprocess.run(
+        [sys.executable, "-m", "doctest", str(page)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_error_that_the_readme_shows(url: str) -> None:
+    body = json.dumps(
+        {
+            "model": "deepseek-chat",
+            "max_tokens": 5,
+            "messages": [{"role": "robot", "content": "hi"}],
+        }
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{url}/v1/messages", body.encode(), timeout=60)
+    with caught.value as answer:
+        message = json.load(answer)["error"]["message"]
+    assert message in README.replace("\n", " ")
