@@ -16,6 +16,7 @@ from deepseek_messages.settings.schema import Settings
 from deepseek_messages.telemetry.metrics import METRICS, PREFIX
 from deepseek_messages.translation.faults import FaultKind
 from deepseek_messages.translation.notes import LOSSY, Action
+from deepseek_messages.translation.vocabulary import WORDS
 from deepseek_messages.wire.errors import STATUS_TO_TYPE
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -196,6 +197,8 @@ def notes_page() -> str:
                 "for example `replaced=image@messages.3.content.0`.\n"
             ),
             table(("Action", "Meaning", "With `strict = true`"), rows),
+            "`what` is one of these words; `{type}` stands for the type of a tool or block.\n",
+            table(("Word", "Meaning"), ((f"`{word}`", text) for word, text in WORDS.items())),
         ]
     )
 
