@@ -12,6 +12,7 @@ from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.response import chunks_of, decode_answer
+from deepseek_messages.translation.runs import single_events
 from deepseek_messages.translation.sse import ChunkReader, encode_events
 from deepseek_messages.wire.events import StreamEvent
 
@@ -73,7 +74,7 @@ def translate(
         events += stream.finish()
     except Fault as fault:
         events += stream.fail(fault)
-    return events
+    return list(single_events(events))
 
 
 def translate_whole(

@@ -11,6 +11,7 @@ import msgspec
 from deepseek_messages.translation.chat_json import decode_chunk
 from deepseek_messages.translation.faults import Fault, garbage
 from deepseek_messages.translation.limits import MAX_FRAME_BYTES
+from deepseek_messages.translation.runs import Pattern, RunDelta, TextRun, pattern_of
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import (
     ContentBlockDelta,
@@ -23,6 +24,10 @@ from deepseek_messages.wire.events import (
 __all__ = ["DONE", "ChunkReader", "FrameParser", "decode_chunk", "encode_events"]
 
 DONE = b"[DONE]"  # the payload that ends a stream of chat completions
+
+# In how many frames of a stream a pattern is looked for: few are needed for its reasoning and its
+# text, more for servers that change what is around the text (a time stamp).
+MAX_LESSONS = 32
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -74,6 +79,11 @@ class FrameParser:
             if not payloads:
                 raise
         return payloads
+
+    @property
+    def between(self) -> bool:
+        """Whether nothing of an event that is not complete has been taken."""
+        return self._begun and not (self._line or self._data or self._after_cr or self._fault)
 
     def end(self) -> list[bytes]:
         """What an ending without its empty line left behind: at most one payload."""
@@ -128,7 +138,7 @@ class FrameParser:
 
 
 class ChunkReader:
-    """A stream of chat completions, from bytes to chunks.
+    """A stream of chat completions, from bytes to chunks, and runs of them (``runs``).
 
     ``done`` turns true at ``data: [DONE]``; whatever follows it is ignored.
     """
@@ -136,13 +146,56 @@ class ChunkReader:
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self._frames = FrameParser(limit)
         self._fault: Fault | None = None  # to be raised once what came before it was returned
+        self._pattern: Pattern | None = None
+        self._lessons = MAX_LESSONS
         self.done = False
 
     def feed(self, data: bytes) -> list[ChatChunk]:
         """Take bytes; return the chunks that are complete now. Raises ``Fault`` (garbage)."""
         if self._fault is not None:
             raise self._fault
-        return [] if self.done else self._chunks(self._frames.feed(data))
+        if self.done:
+            return []
+        chunks: list[ChatChunk] = []
+        while data and not self._over:
+            run: TextRun | None = None
+            if self._pattern is not None and self._frames.between:
+                run, data = self._pattern.take(data)
+            if run is not None:
+                chunks.append(run)
+                continue
+            size = self._one_frame(data)
+            try:
+                chunks += self._chunks(self._frames.feed(data[:size]))
+            except Fault as fault:
+                if not chunks:
+                    raise
+                self._fault = fault
+            if self._lessons and chunks and self._frames.between:
+                self._pattern = pattern_of(data[:size], chunks[-1]) or self._pattern
+            data = data[size:]
+        return chunks
+
+    @property
+    def _over(self) -> bool:
+        return self.done or self._fault is not None
+
+    @property
+    def broken(self) -> Fault | None:
+        """What the next ``feed`` would raise, whatever it is fed."""
+        return self._fault
+
+    def _one_frame(self, data: bytes) -> int:
+        """How many bytes to decode now: one frame while a pattern may be learned, or to finish one
+        that is begun before a run; else all.
+        """
+        size = data.find(b"\n\n") + 2
+        if size < 2:
+            return len(data)
+        if self._lessons:
+            self._lessons -= 1
+            return size
+        return size if self._pattern is not None and not self._frames.between else len(data)
 
     def end(self) -> list[ChatChunk]:
         """The bytes ended: the chunk whose closing empty line is missing, if it is whole. What
@@ -198,6 +251,8 @@ def encode_events(events: Iterable[StreamEvent]) -> bytes:
 
 
 def _frame(event: StreamEvent) -> bytes:
+    if type(event) is RunDelta:
+        return _run(event)
     if type(event) is ContentBlockDelta:
         common = _COMMON_DELTAS.get(type(event.delta))
         if common is not None:
@@ -210,6 +265,15 @@ _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","inde
 _TEXT = _DELTA + b'{"type":"text_delta","text":%b}}\n\n'
 _THINKING = _DELTA + b'{"type":"thinking_delta","thinking":%b}}\n\n'
 _INPUT = _DELTA + b'{"type":"input_json_delta","partial_json":%b}}\n\n'
+
+
+def _run(event: RunDelta) -> bytes:
+    """All frames of a run; its texts are spelled as ours already."""
+    start, end = (_TEXT if type(event.delta) is TextDelta else _THINKING).split(b"%b")
+    start = start % event.index + b'"'
+    end = b'"' + end
+    frames = start + (end + start).join(event.spelled) + end
+    return frames if frames.isascii() else _line_safe(frames)
 
 
 def _text(event: ContentBlockDelta) -> bytes:

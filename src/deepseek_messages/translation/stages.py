@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.runs import single_chunks
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, StreamEvent
 from deepseek_messages.wire.messages import ContextManagement
@@ -47,7 +48,10 @@ class StagedStream:
         return self._stage.take(self._stream.start())
 
     def feed(self, chunk: ChatChunk) -> list[StreamEvent]:
-        return self._stage.take(self._stream.feed(chunk))
+        events: list[StreamEvent] = []
+        for each in single_chunks(chunk):  # a stage looks at every event
+            events += self._stage.take(self._stream.feed(each))
+        return events
 
     def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]:
         return self._stage.take(self._stream.finish(counted))

@@ -35,6 +35,7 @@ from deepseek_messages.translation.faults import Fault, FaultKind, cut, garbage,
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
 from deepseek_messages.translation.partial_json import is_json
 from deepseek_messages.translation.plan import ReplyPlan
+from deepseek_messages.translation.runs import RunDelta, TextRun, single_chunks
 from deepseek_messages.translation.textpath import Piece, Reasoning, TextPath
 from deepseek_messages.translation.toolcalls import Call, CallBook, CallIds
 from deepseek_messages.translation.usage import estimate_tokens, merge, to_usage
@@ -147,6 +148,8 @@ class MessageStream:
 
     def feed(self, chunk: ChatChunk) -> list[StreamEvent]:
         """Take the next chunk. Raises ``Fault`` when it reports or is a failure."""
+        if type(chunk) is TextRun:
+            return self._run(chunk)
         if (quick := self._quick(chunk)) is not None:
             return quick
         if self.state is State.CLOSED:
@@ -185,6 +188,24 @@ class MessageStream:
             return []
         self._close()
         self._writer.error(fault.detail())
+        return self._writer.take()
+
+    def _run(self, run: TextRun) -> list[StreamEvent]:
+        """More of the open text or reasoning, as one event if nothing in it needs a look."""
+        index, state = self._writer.index, self._writer.state
+        text = "".join(run.texts)
+        if len(self._runs) == 1 and self._ascii + self._others + len(text) <= MAX_ANSWER_BYTES:
+            if run.field != "content":
+                if state is State.THINKING and self._plan.display == "shown":
+                    self._count_each(text, run.texts)
+                    self._reasoning += run.texts
+                    thinking = ThinkingDelta(thinking=text)
+                    return [RunDelta(index=index, delta=thinking, spelled=run.spelled)]
+            elif state is State.TEXT and self._path.passes_each(run.texts):
+                self._count_each(text, run.texts)
+                return [RunDelta(index=index, delta=TextDelta(text=text), spelled=run.spelled)]
+        for chunk in single_chunks(run):
+            self._writer.keep(self.feed(chunk))
         return self._writer.take()
 
     # --- what a chunk holds -----------------------------------------------------------------------
@@ -300,6 +321,14 @@ class MessageStream:
         self._others += len(text) - plain
         if self._ascii + self._others > MAX_ANSWER_BYTES:
             raise garbage(f"the upstream's answer is longer than {MAX_ANSWER_BYTES} characters")
+
+    def _count_each(self, text: str, pieces: list[str]) -> None:
+        """As ``_count`` of each piece; ``text`` is all of them."""
+        if text.isascii():
+            self._ascii += len(text)
+        else:
+            for piece in pieces:
+                self._count(piece)
 
     # --- how it ends ------------------------------------------------------------------------------
 

@@ -50,6 +50,12 @@ class TextPath:
             and not self._echo
         )
 
+    def passes_each(self, texts: list[str]) -> bool:
+        """Whether ``feed`` would return just each of ``texts``, one after the other."""
+        if self._dsml is None and self._stops is None:
+            return self._tags is None and not self._echo
+        return all(map(self.passes, texts))
+
     def feed(self, text: str) -> list[Piece]:
         """Take text; return what is certain."""
         if self._echo:

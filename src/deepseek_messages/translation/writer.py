@@ -92,6 +92,10 @@ class EventWriter:
         events, self._events = self._events, []
         return events
 
+    def keep(self, events: list[StreamEvent]) -> None:
+        """Put events back that were taken too early."""
+        self._events += events
+
     def begin(self, message: Message) -> None:
         """``message_start``."""
         self._move(State.BETWEEN)

@@ -9,14 +9,13 @@ page with a 200), so the first visible byte decides how the body is read:
       └──else─▶ FRAMES ──[DONE], end┘
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
-from deepseek_messages.translation.chat_json import decode_answer, decode_chunk
-from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.chat_json import decode_answer
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
 from deepseek_messages.translation.response import chunks_of
-from deepseek_messages.translation.sse import DONE, FrameParser
+from deepseek_messages.translation.sse import ChunkReader
 from deepseek_messages.upstreams.http_client import HttpReply
 from deepseek_messages.upstreams.http_faults import garbage_fault
 from deepseek_messages.wire.chat import ChatChunk
@@ -35,9 +34,8 @@ class HttpChatStream:
     def __init__(self, reply: HttpReply) -> None:
         self._reply = reply
         self._state = _State.START
-        self._parser = FrameParser()
+        self._reader = ChunkReader()
         self._whole = bytearray()
-        self._fault: Fault | None = None  # to be raised once what came before it was handed on
 
     async def read(self) -> Sequence[ChatChunk]:
         """The chunks that arrived together; empty when the answer ended. Raises ``Fault``."""
@@ -49,9 +47,9 @@ class HttpChatStream:
             raise
 
     async def _next(self) -> Sequence[ChatChunk]:
-        if self._fault is not None:
-            raise self._fault
         chunks: list[ChatChunk] = []
+        if self._reader.broken is not None:
+            raise self._reader.broken
         while not chunks and self._state is not _State.ENDED:
             data = await self._reply.read()
             chunks = self._take(data) if data else self._end()
@@ -87,24 +85,11 @@ class HttpChatStream:
         return self._frames(data)
 
     def _frames(self, data: bytes) -> list[ChatChunk]:
-        return self._decode(self._parser.feed(data))
-
-    def _decode(self, payloads: Iterable[bytes]) -> list[ChatChunk]:
-        """The payloads' chunks. What comes before a bad one is handed on before its fault."""
-        chunks: list[ChatChunk] = []
-        try:
-            for payload in payloads:
-                if payload.strip() == DONE:
-                    self._finish()
-                    break
-                if payload.strip():
-                    chunks.append(decode_chunk(payload))
-        except Fault as fault:
-            if not chunks:
-                raise
-            self._fault = fault
+        chunks = self._reader.feed(data)
         if chunks:
             self._reply.begun()
+        if self._reader.done:
+            self._finish()
         return chunks
 
     def _more(self, data: bytes) -> list[ChatChunk]:
@@ -123,14 +108,7 @@ class HttpChatStream:
                 return chunks_of(decode_answer(bytes(self._whole)))
             case _:
                 self._finish()
-                return self._last_frame()
-
-    def _last_frame(self) -> list[ChatChunk]:
-        """The frame whose closing empty line is missing, if it is whole."""
-        try:
-            return self._decode(self._parser.end())
-        except Fault:
-            return []  # cut inside a frame: the answer has no end, and its reader sees that
+                return self._reader.end()
 
     def _finish(self) -> None:
         self._state = _State.ENDED

@@ -125,7 +125,9 @@ class HttpPool:
         try:
             async with asyncio.timeout_at(by):
                 return await self._connected(loop)
-        except (OSError, ssl.SSLError) as error:  # TimeoutError is an OSError
+        except ConnectionResetError as error:  # it was connected, and is no more
+            raise http_faults.cut_fault(self._label) from error
+        except OSError as error:  # also TimeoutError and what TLS raises
             raise http_faults.connect_fault(self._label, error) from error
 
     async def _connected(self, loop: asyncio.AbstractEventLoop) -> Connection:
