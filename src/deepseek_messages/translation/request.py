@@ -96,7 +96,8 @@ def to_chat(
         edits=edits,
     )
     schema = _schema(request)
-    messages = _conversation(request, context, _system(request, schema, dialect, notes))
+    prompt = _system(request, schema, dialect, notes, must_call=choosing.must_call)
+    messages = _conversation(request, context, prompt)
     if schema is not None and not context.library.empty:
         raise Refusal(
             "citations cannot be used together with structured output", path="output_config.format"
@@ -192,7 +193,11 @@ def _tools(request: MessagesRequest, book: ToolBook, notes: Notes) -> Choosing:
     choosing = book.choose(request.tool_choice)
     if request.tool_choice is not None and request.tool_choice.type == "none":
         book.forget()
-    if request.mcp_servers is not UNSET and bytes(request.mcp_servers).strip() not in _NOTHING:
+    if (
+        request.mcp_servers is not UNSET
+        and bytes(request.mcp_servers).strip() not in _NOTHING
+        and not book.runs_mcp
+    ):
         notes.add(Action.DROPPED, "mcp_servers", "mcp_servers")
     return choosing
 
@@ -206,7 +211,7 @@ def _tool_fields(
     single = _is_single(request) and dialect.parallel_tool_calls
     return {
         "tools": book.functions,
-        "tool_choice": choosing.tool_choice,
+        "tool_choice": choosing.tool_choice if dialect.takes_required else None,
         "parallel_tool_calls": False if single else None,
     }
 
@@ -246,16 +251,27 @@ def _thinking_on(
 # --- the conversation -----------------------------------------------------------------------------
 
 
-def _system(request: MessagesRequest, schema: Raw | None, dialect: Dialect, notes: Notes) -> str:
+# Where no ``tool_choice`` is taken, the model can only be told in words.
+CALL_INSTRUCTION = "Answer with a call of one of the tools you are given, and write nothing else."
+
+
+def _system(
+    request: MessagesRequest, schema: Raw | None, dialect: Dialect, notes: Notes, *, must_call: bool
+) -> str:
     """The system prompt; with structured output that the upstream cannot constrain, the schema
     stands at its end, where it stays the same from turn to turn.
     """
-    text = system_text(request.system, notes)
-    if schema is None or dialect.json_schema:
-        return text
-    notes.add(Action.EMULATED, "output_config.format", "output_config.format")
-    instruction = schema_instruction(schema)
-    return f"{text}{JOINT}{instruction}" if text else instruction
+    parts = [system_text(request.system, notes)]
+    if schema is not None and not dialect.json_schema:
+        notes.add(Action.EMULATED, "output_config.format", "output_config.format")
+        parts.append(schema_instruction(schema))
+    if must_call and not dialect.takes_required:
+        if request.tool_choice is not None and request.tool_choice.type == "any":
+            notes.add(
+                Action.EMULATED, "tool_choice", "tool_choice"
+            )  # a named tool is noted already
+        parts.append(CALL_INSTRUCTION)
+    return JOINT.join(part for part in parts if part)
 
 
 def _conversation(request: MessagesRequest, context: Context, system: str) -> list[ChatMessage]:

@@ -265,8 +265,31 @@ def test_named_tool_is_the_only_one_told_where_no_name_is_taken(dialect: Dialect
     )
 
     assert [t["function"]["name"] for t in done.sent["tools"]] == ["g"]
-    assert done.sent["tool_choice"] == "required"
+    assert done.sent.get("tool_choice") == ("required" if dialect is LLAMA_CPP else None)
     assert done.plan.forced_tool == "g"
+    assert done.notes == ["emulated=tool_choice@tool_choice"]
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "f"}])
+def test_a_call_is_asked_for_in_words_where_no_choice_is_taken(choice: Any) -> None:
+    """Ollama's ChatCompletionRequest has no ``tool_choice``."""
+    done = translated(
+        "hi", system="Be brief.", tools=[tool("f")], tool_choice=choice, dialect=OLLAMA
+    )
+
+    head = done.sent["messages"][0]
+    assert "tool_choice" not in done.sent
+    assert head["role"] == "system"
+    assert head["content"].startswith("Be brief.")
+    assert "call of one of the tools" in head["content"]
+    assert done.plan.must_call
+    assert done.notes == ["emulated=tool_choice@tool_choice"]
+
+
+def test_no_call_is_asked_for_in_words_without_a_forced_choice() -> None:
+    done = translated("hi", tools=[tool("f")], dialect=OLLAMA)
+
+    assert [message["role"] for message in done.sent["messages"]] == ["user"]
 
 
 PARALLEL = {"deepseek": (DEEPSEEK, None), "vllm": (VLLM, False), "generic": (GENERIC, None)}
