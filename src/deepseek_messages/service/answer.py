@@ -213,6 +213,7 @@ class Answer:
         self._machine: Stream | None = None
         self._record = record
         self._usage: Usage | None = None
+        self._usage_is_final = False
         self._told_end = False  # the upstream gave its finish reason
         self._leave = leave
         self.state = State.NEW
@@ -330,10 +331,17 @@ class Answer:
         if self._counting is not None:
             self._counting.cancel()
         self._record.notes = tuple(str(note) for note in self.notes.entries)
-        if self._usage is not None:
-            self._record.tokens = _tokens(self._usage)
+        self._tell_tokens()
         if self._stream is not None:
             await self._stream.aclose()
+
+    def _tell_tokens(self) -> None:
+        """Of an answer that broke off, what was written until then: the upstream bills it."""
+        usage = self._usage
+        if self._machine is not None and not self._usage_is_final:
+            usage = self._machine.so_far()
+        if usage is not None:
+            self._record.tokens = _tokens(usage)
 
     @property
     def ended(self) -> bool:
@@ -372,6 +380,7 @@ class Answer:
         for event in events:
             if isinstance(event, MessageDelta):
                 self._usage = event.usage
+                self._usage_is_final = True
             elif isinstance(event, MessageStart):
                 self._usage = event.message.usage
         if self.state is State.ENDED and self.fault is None:

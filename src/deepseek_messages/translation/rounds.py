@@ -186,6 +186,12 @@ class Rounds:
         """The present call ended. Raises ``Fault`` when the last try failed."""
         return self._take(self._stream.finish(counted)) + self._decide()
 
+    def so_far(self) -> Usage | None:
+        """What all calls have cost until now; nothing if nothing came."""
+        present = self._stream.so_far() if self._end is None else None  # else it is in _spent
+        spent = [*self._spent, present] if present else self._spent
+        return total(spent, self._uses) if spent else None
+
     def fail(self, fault: Fault) -> list[StreamEvent]:
         """The upstream broke, or a tool did: as ``MessageStream.fail``; nothing that is held back
         is shown.

@@ -9,7 +9,7 @@ from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.runs import single_chunks
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, StreamEvent
-from deepseek_messages.wire.messages import ContextManagement
+from deepseek_messages.wire.messages import ContextManagement, Usage
 
 
 class Stream(Protocol):
@@ -25,6 +25,8 @@ class Stream(Protocol):
     def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]: ...
 
     def fail(self, fault: Fault) -> list[StreamEvent]: ...
+
+    def so_far(self) -> Usage | None: ...
 
 
 class EventStage(Protocol):
@@ -58,6 +60,9 @@ class StagedStream:
 
     def fail(self, fault: Fault) -> list[StreamEvent]:
         return self._stage.take(self._stream.fail(fault))
+
+    def so_far(self) -> Usage | None:
+        return self._stream.so_far()
 
 
 class ContextStage:

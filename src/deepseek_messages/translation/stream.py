@@ -53,7 +53,7 @@ from deepseek_messages.wire.events import (
     ThinkingStart,
     ToolUseStart,
 )
-from deepseek_messages.wire.messages import Message, StopReason
+from deepseek_messages.wire.messages import Message, StopReason, Usage
 
 # finish_reason -> stop_reason. Sources: DeepSeek's API reference (stop, length, content_filter,
 # tool_calls), OpenAI's (function_call), and what servers were seen to send. Others: end_turn.
@@ -179,6 +179,13 @@ class MessageStream:
         usage = to_usage(told, prompt_tokens=self._prompt_tokens, output_estimate=estimate)
         self._writer.end(MessageDeltaBody(self._stop, self._sequence), usage)
         return self._writer.take()
+
+    def so_far(self) -> Usage | None:
+        """What the answer has cost until now, told or estimated; nothing if nothing came."""
+        written = estimate_tokens(self._ascii, self._others)
+        if self._usage is None and not written:
+            return None
+        return to_usage(self._usage, prompt_tokens=self._prompt_tokens, output_estimate=written)
 
     def fail(self, fault: Fault) -> list[StreamEvent]:
         """The upstream broke: close what is open, then one ``error``, no ``message_stop``.

@@ -178,7 +178,7 @@ async def test_the_record_of_a_broken_answer_has_the_tokens_seen_so_far() -> Non
     events, record = await run(text("a"), CUT)
     assert events[-1].error.type == "api_error"
     assert record.outcome is None  # the web layer says which fault it was
-    assert record.tokens == Tokens(input=42)
+    assert record.tokens == Tokens(input=42, output=1)
 
 
 @pytest.mark.anyio
