@@ -188,12 +188,14 @@ class MessageStream:
         return to_usage(self._usage, prompt_tokens=self._prompt_tokens, output_estimate=written)
 
     def fail(self, fault: Fault) -> list[StreamEvent]:
-        """The upstream broke: close what is open, then one ``error``, no ``message_stop``.
-        Includes what a ``feed`` that raised had to send before.
+        """The upstream broke: close what is open, then one ``error``, no ``message_stop``. A tool
+        call whose arguments are not whole is left open: clients run what was closed. Includes
+        what a ``feed`` that raised had to send before.
         """
         if self.state is State.CLOSED:
             return []
-        self._close()
+        if not self._in_half_a_call():
+            self._close()
         self._writer.error(fault.detail())
         return self._writer.take()
 
@@ -443,6 +445,12 @@ class MessageStream:
             raise garbage(f"the arguments of the tool call {call.name!r} are not JSON")
         if (valid or call.streams) and (rest := call.unsent()):
             self._writer.delta(InputJsonDelta(partial_json=rest))
+
+    def _in_half_a_call(self) -> bool:
+        if self.state is not State.TOOL:
+            return False
+        call = self._runs[0] if self._runs else None
+        return not (isinstance(call, Call) and is_json(call.arguments))
 
     def _close(self) -> None:
         """Close the open block, if there is one."""

@@ -6,11 +6,12 @@ What a client may see is this language (Anthropic's streaming contract; one bloc
     (content_block_start content_block_delta* content_block_stop)*
     message_delta message_stop
 
-or a beginning of it with the open block closed, and then one ``error``. The state is where we
-are in it:
+or a beginning of it and then one ``error``, before which the open block is closed; but a tool
+call without the end of its input stays open, so that no client takes it for a whole one (half a
+command is another command). The state is where we are in it:
 
     START ──▶ BETWEEN ◀──▶ THINKING | TEXT | TOOL
-      └───────▶ CLOSED ◀── BETWEEN
+      └───────▶ CLOSED ◀── BETWEEN | TOOL
 
 A block counts as open only once its start was written, so that nothing is ever closed, and no
 delta written, that the client has not seen begin.
@@ -58,7 +59,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.BETWEEN: frozenset({State.THINKING, State.TEXT, State.TOOL, State.CLOSED}),
     State.THINKING: frozenset({State.BETWEEN}),
     State.TEXT: frozenset({State.BETWEEN}),
-    State.TOOL: frozenset({State.BETWEEN}),
+    State.TOOL: frozenset({State.BETWEEN, State.CLOSED}),
     State.CLOSED: frozenset(),
 }
 
