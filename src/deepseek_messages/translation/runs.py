@@ -52,23 +52,26 @@ class Pattern:
     def __init__(self, field: Field, before: bytes, after: bytes) -> None:
         self.field: Field = field
         self._head = b"data: " + before
-        self._tail = after + b"\n\n"
-        self._joint = self._tail + self._head
+        self._tail = after
+        self._least = len(self._head) + len(after)
 
     def take(self, data: bytes) -> tuple[TextRun | None, bytes]:
         """The frames of this pattern that ``data`` begins with, and what comes after them."""
-        if not data.startswith(self._head):
+        head, tail, least = self._head, self._tail, self._least
+        if not data.startswith(head):
             return None, data
-        pieces = data[len(self._head) :].split(self._joint)
-        last = pieces.pop()
-        end = last.find(self._tail)
-        if end >= 0:
-            pieces.append(last[:end])
-            rest = last[end + len(self._tail) :]
-        else:
-            rest = self._head + last
+        start, end = len(head), -len(tail)
+        frames = data.split(b"\n\n")
+        pieces: list[bytes] = []
+        size = 0
+        for frame in frames[:-1]:
+            if len(frame) <= least or not (frame.startswith(head) and frame.endswith(tail)):
+                break
+            pieces.append(frame[start:end])
+            size += len(frame) + 2
+        rest = data[size:]
         lines = b"\n".join(pieces)
-        if not pieces or b"" in pieces or _PLAIN(lines) is None:
+        if not pieces or _PLAIN(lines) is None:
             return None, data
         try:
             if b"\\" in lines:

@@ -267,11 +267,14 @@ _THINKING = _DELTA + b'{"type":"thinking_delta","thinking":%b}}\n\n'
 _INPUT = _DELTA + b'{"type":"input_json_delta","partial_json":%b}}\n\n'
 
 
+_TEXT_START = _TEXT.removesuffix(b"%b}}\n\n") + b'"'
+_THINKING_START = _THINKING.removesuffix(b"%b}}\n\n") + b'"'
+
+
 def _run(event: RunDelta) -> bytes:
     """All frames of a run; its texts are spelled as ours already."""
-    start, end = (_TEXT if type(event.delta) is TextDelta else _THINKING).split(b"%b")
-    start = start % event.index + b'"'
-    end = b'"' + end
+    start = _TEXT_START if type(event.delta) is TextDelta else _THINKING_START
+    start, end = start % event.index, b'"}}\n\n'
     frames = start + (end + start).join(event.spelled) + end
     return frames if frames.isascii() else _line_safe(frames)
 

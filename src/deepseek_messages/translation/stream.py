@@ -202,7 +202,7 @@ class MessageStream:
     def _run(self, run: TextRun) -> list[StreamEvent]:
         """More of the open text or reasoning, as one event if nothing in it needs a look."""
         index, state = self._writer.index, self._writer.state
-        text = "".join(run.texts)
+        text = run.texts[0] if len(run.texts) == 1 else "".join(run.texts)
         if len(self._runs) == 1 and self._ascii + self._others + len(text) <= MAX_ANSWER_BYTES:
             if run.field != "content":
                 if state is State.THINKING and self._plan.display == "shown":
