@@ -43,7 +43,7 @@ class NotEncodable(ValueError):
 
 def conversation(chat: ChatRequest, encoding: Encoding) -> recipe.Conversation:
     """The conversation a chat request means. Raises ``NotEncodable``."""
-    body = msgspec.json.encode(_what_the_prompt_shows(chat, encoding))
+    body = msgspec.json.encode(in_encoder_terms(chat, encoding))
     try:
         return recipe.ChatCompletionRequest(body).convert(OPTIONS).conversation
     except recipe.ConversionError as refusal:
@@ -70,7 +70,7 @@ def segments(rendered: recipe.RenderedPrompt) -> Iterator[tuple[str, bool]]:
         yield prompt[done:], False
 
 
-def _what_the_prompt_shows(chat: ChatRequest, encoding: Encoding) -> ChatRequest:
+def in_encoder_terms(chat: ChatRequest, encoding: Encoding) -> ChatRequest:
     """The fields that the prompt depends on, in DeepSeek's own names. Limits, sampling and
     streaming are left out: a value out of range is no reason not to count.
     """

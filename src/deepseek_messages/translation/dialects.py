@@ -161,6 +161,23 @@ EMBEDDED = Dialect(
     count="llama.cpp",
 )
 
+# A server that gets token ids: what DeepSeek's own encoder takes (deepseek-recipe), whichever
+# server it is. It leaves continued answers with tools to nobody, as DeepSeek's API does.
+TOKENS = Dialect(
+    name="tokens",
+    thinking="thinking",
+    efforts=_DEEPSEEK_EFFORTS,
+    replays_reasoning="reasoning_content",
+    forced_tool_while_thinking=False,
+    json_schema=True,
+    json_object=False,
+    images=False,
+    tool_content_parts=True,
+    top_k=True,
+    prefix="beta_prefix",
+    count="deepseek",
+)
+
 # By the names a person may set.
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect

@@ -18,6 +18,8 @@ from deepseek_messages.upstreams.embedded import EmbeddedUpstream
 from deepseek_messages.upstreams.member import DEEPSEEK_LIMITS, Place
 from deepseek_messages.upstreams.pool import Pool, PoolOptions
 from deepseek_messages.upstreams.switch import Shared
+from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
+from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
 
 # The priority of the embedded model among several upstreams, unless the settings say another.
 LAST_RESORT = 1000
@@ -56,7 +58,7 @@ def make_upstream(settings: Settings, shelf: Shelf | None = None) -> Upstream:
         case "embedded":
             return (shelf or Shelf()).embedded(settings)
         case "tokens":
-            raise ValueError("upstream.kind: tokens")
+            return tokens_upstream(settings.upstream)
         case "pool":
             return make_pool(settings, shelf)
 
@@ -105,6 +107,22 @@ def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:
     return ChatHttpUpstream(
         base_url=settings.url,
         dialect=_dialect(settings.dialect),
+        api_key=settings.api_key.reveal() if settings.api_key else None,
+        model=settings.model,
+        proxy_from_env=settings.proxy_from_env,
+        connect_timeout=settings.connect_timeout,
+        first_byte_timeout=settings.first_byte_timeout,
+        idle_timeout=settings.idle_timeout,
+    )
+
+
+def tokens_upstream(settings: UpstreamSettings) -> TokensHttpUpstream:
+    """A server that is given token ids. Raises ``ValueError`` for an address that is none."""
+    return TokensHttpUpstream(
+        server=TOKEN_SERVERS[settings.server],
+        encoding=None if settings.encoding == "auto" else settings.encoding,
+        window=settings.context_window,
+        base_url=settings.url,
         api_key=settings.api_key.reveal() if settings.api_key else None,
         model=settings.model,
         proxy_from_env=settings.proxy_from_env,

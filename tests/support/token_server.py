@@ -1,0 +1,170 @@
+"""Servers that take token ids, in the shapes in which vLLM, SGLang and llama.cpp speak.
+
+    server = TokenServerFake("vllm", text="</think>Hello")
+    with serve_app(server) as running: ... running.url ... server.asked[0] ...
+
+Field names and orders are those of the servers' own code; see ``upstreams/token_servers.py``.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from deepseek_messages.prompt.tokenizer import TOKENIZER
+
+END = 1  # <｜end▁of▁sentence｜>
+
+
+@dataclass
+class TokenServerFake:
+    """Answers every completion with ``text``, ``size`` tokens to an event."""
+
+    kind: str
+    text: str = "Hello"
+    finish: str = "stop"  # or "length"
+    size: int = 1
+    ids: bool = True  # gives token ids; else text alone
+    increments: bool = False  # SGLang with --incremental-streaming-output
+    model: str = "DeepSeek-V4.1-Flash"
+    window: int = 100_000
+    cached: int = 3
+    error: Any = None  # sent in place of the end
+    status: int = 200
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        path = scope["path"]
+        if path == "/v1/models":
+            await reply(send, 200, json.dumps(self.listing()).encode())
+        elif path == PATHS[self.kind] and self.status == 200:
+            self.asked.append(json.loads(body))
+            frames = b"".join(b"data: " + json.dumps(e).encode() + b"\n\n" for e in self.events())
+            done = b"" if self.kind == "llama.cpp" else b"data: [DONE]\n\n"
+            await reply(send, 200, frames + done, b"text/event-stream")
+        else:
+            await reply(send, self.status if self.status != 200 else 404, b'{"error":"no"}')
+
+    def listing(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {"id": self.model, "object": "model", "owned_by": self.kind}
+        if self.kind == "llama.cpp":
+            entry |= {"owned_by": "llamacpp", "meta": {"n_ctx": self.window}}
+        else:
+            entry["max_model_len"] = self.window
+        return {"object": "list", "data": [entry]}
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        asked = self.asked[-1]
+        prompt = asked.get("prompt") or asked.get("input_ids")
+        assert prompt
+        ids = TOKENIZER.full.encode(self.text) + ([END] if self.finish == "stop" else [])
+        parts = [ids[at : at + self.size] for at in range(0, len(ids), self.size)]
+        yield from getattr(self, "_" + self.kind.replace(".", "_"))(parts, len(prompt))
+
+    def _vllm(self, parts: list[list[int]], prompt: int) -> Iterator[dict[str, Any]]:
+        head = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": self.model}
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            choice: dict[str, Any] = {
+                "index": 0,
+                "text": words(part),
+                "logprobs": None,
+                "finish_reason": self.finish if last and self.error is None else None,
+                "stop_reason": None,
+            }
+            if self.ids:
+                choice["token_ids"] = part
+            yield head | {"choices": [choice]}
+        if self.error is not None:
+            yield {"error": self.error}
+            return
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": sum(map(len, parts)),
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+        }
+        yield head | {"choices": [], "usage": usage}
+
+    def _sglang(self, parts: list[list[int]], prompt: int) -> Iterator[dict[str, Any]]:
+        written: list[int] = []
+        for number, part in enumerate(parts):
+            written += part
+            shown = part if self.increments else list(written)
+            last = number == len(parts) - 1
+            reason = {"type": self.finish, "matched": END} if last else None
+            if last and self.error is not None:
+                reason = {"type": "abort", **self.error}
+            event: dict[str, Any] = {
+                "text": words(shown),
+                "meta_info": {
+                    "id": "1",
+                    "finish_reason": reason,
+                    "prompt_tokens": prompt,
+                    "completion_tokens": len(written),
+                    "cached_tokens": self.cached,
+                },
+            }
+            if self.ids:
+                event["output_ids"] = shown
+            yield event
+
+    def _llama_cpp(self, parts: list[list[int]], prompt: int) -> Iterator[dict[str, Any]]:
+        for part in parts:
+            event = {"index": 0, "content": words(part), "stop": False, "id_slot": 0}
+            yield event | ({"tokens": part} if self.ids else {"tokens": []})
+        if self.error is not None:
+            yield {"error": self.error}
+            return
+        yield {
+            "index": 0,
+            "content": "",
+            "tokens": [],
+            "stop": True,
+            "stop_type": "eos" if self.finish == "stop" else "limit",
+            "stopping_word": "",
+            "tokens_evaluated": prompt,
+            "tokens_predicted": sum(map(len, parts)),
+            "timings": {"cache_n": self.cached},
+        }
+
+
+PATHS = {"vllm": "/v1/completions", "sglang": "/generate", "llama.cpp": "/completion"}
+
+_SPELLINGS: dict[int, str] = {}
+
+
+def words(ids: list[int]) -> str:
+    """Text of token ids, special ones spelled out; the end of the answer is no text. Only for
+    ASCII and whole tokens: what a server without ids would send.
+    """
+    if not _SPELLINGS:
+        _SPELLINGS.update({number: text for text, number in TOKENIZER.special_ids.items()})
+        _SPELLINGS.update(_vocabulary())
+    return "".join("" if each == END else _SPELLINGS[each] for each in ids)
+
+
+def _vocabulary() -> dict[int, str]:
+    from deepseek_messages.prompt.tokenizer import vocabulary_file
+
+    model = json.loads(vocabulary_file().read_text(encoding="utf-8"))["model"]
+    spaced = {"Ġ": " ", "Ċ": "\n"}
+    return {
+        number: "".join(spaced.get(letter, letter) for letter in text)
+        for text, number in model["vocab"].items()
+        if number not in _SPELLINGS
+    }
+
+
+async def reply(send: Any, status: int, body: bytes, kind: bytes = b"application/json") -> None:
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]}
+    )
+    await send({"type": "http.response.body", "body": body})
