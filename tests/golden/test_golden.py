@@ -9,9 +9,10 @@
 ``UPDATE_GOLDEN=1`` writes the last two anew; read them before you commit them.
 """
 
+import functools
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ import anthropic
 import msgspec
 import pytest
 
+from deepseek_messages.translation import sse
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.reply import reply_stream
-from deepseek_messages.translation.response import chunks_of, decode_answer, fold
+from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.translation.stream import MessageStream
-from deepseek_messages.wire.errors import ErrorEnvelope
+from deepseek_messages.wire.chat import ChatChunk
+from deepseek_messages.wire.errors import ErrorDetail, ErrorEnvelope
 from deepseek_messages.wire.events import ErrorEvent, MessageStart, StreamEvent
-from tests.support.answers import FakeSeal, cuts, sdk_message, translate
+from tests.support.answers import FakeSeal, sdk_message, translate, translate_whole
 from tests.support.sse import assert_lawful, blocks_of
 
 HERE = Path(__file__).parent
@@ -54,22 +56,9 @@ class Golden:
     def events(self, pieces: Iterable[bytes]) -> list[StreamEvent]:
         if self.streamed:
             return translate(pieces, self.plan, prompt_tokens=self.prompt_tokens, seal=FakeSeal())
-        return self._whole(b"".join(pieces))
-
-    def _whole(self, body: bytes) -> list[StreamEvent]:
-        stream = reply_stream(
-            self.plan, "msg_test", prompt_tokens=self.prompt_tokens, seal=FakeSeal()
+        return translate_whole(
+            b"".join(pieces), self.plan, prompt_tokens=self.prompt_tokens, seal=FakeSeal()
         )
-        events: list[StreamEvent] = []
-        try:
-            for chunk in chunks_of(decode_answer(body)):
-                events += stream.feed(chunk)
-            return events + stream.finish()
-        except Fault as fault:
-            return events + stream.fail(fault)
-
-    def cuts(self) -> Iterable[Sequence[bytes]]:
-        return cuts(self.upstream) if self.streamed else ()
 
     def expect(self, name: str, found: bytes) -> None:
         path = self.folder / name
@@ -97,10 +86,41 @@ def test_message(golden: Golden) -> None:
     golden.expect("message.json", msgspec.json.format(message, indent=2) + b"\n")
 
 
-def test_every_cut_gives_the_same_events(golden: Golden) -> None:
-    events = golden.events([golden.upstream])
-    for pieces in golden.cuts():
-        assert golden.events(pieces) == events
+def test_single_bytes_give_the_same_events(golden: Golden) -> None:
+    raw = golden.upstream
+    assert golden.events([raw[n : n + 1] for n in range(len(raw))]) == golden.events([raw])
+
+
+def test_every_cut_gives_the_same_events(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each two-way split. Events depend on the chunks that were read and on nothing else; so a
+    chunk's JSON is decoded once for all splits, and what many splits have in common is
+    translated once.
+    """
+    if not golden.streamed:
+        return
+    monkeypatch.setattr(sse, "decode_chunk", functools.cache(sse.decode_chunk))
+    raw = golden.upstream
+    expected = golden.events([raw])
+    translated: list[Reading] = []
+    for at in range(1, len(raw)):
+        reading = read_chunks([raw[:at], raw[at:]])
+        if reading not in translated:
+            assert golden.events([raw[:at], raw[at:]]) == expected
+            translated.append(reading)
+
+
+Reading = tuple[list[ChatChunk], ErrorDetail | None]
+
+
+def read_chunks(pieces: Iterable[bytes]) -> Reading:
+    """What ``translate`` feeds to the stream, and how the reading failed, if it did."""
+    reader, chunks = sse.ChunkReader(), list[ChatChunk]()
+    try:
+        for piece in pieces:
+            chunks += reader.feed(piece)
+        return chunks + reader.end(), None
+    except Fault as fault:
+        return chunks, fault.detail()
 
 
 def test_the_official_sdk_reads_the_same_message(golden: Golden) -> None:
@@ -126,7 +146,7 @@ def message_start_first(events: list[StreamEvent]) -> bytes:
 
 
 def test_there_are_enough() -> None:
-    assert len(FOLDERS) >= 25
+    assert len(FOLDERS) >= 120
 
 
 @pytest.mark.parametrize("golden", WHOLE, ids=[folder.name for folder in WHOLE], indirect=True)
