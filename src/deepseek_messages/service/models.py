@@ -185,19 +185,19 @@ def _capabilities(model: Model) -> Capabilities:
     thinks = YES if model.thinks else NO
     return Capabilities(
         batch=NO,
-        citations=NO,
+        citations=YES,  # emulated: see translation.citations
         code_execution=NO,
         context_management=ContextManagementCapability(
-            supported=False,
-            clear_thinking_20251015=NO,
-            clear_tool_uses_20250919=NO,
-            compact_20260112=NO,
+            supported=True,
+            clear_thinking_20251015=YES,
+            clear_tool_uses_20250919=YES,
+            compact_20260112=YES,
         ),
         effort=EffortCapability(
             supported=model.thinks, low=thinks, medium=thinks, high=thinks, xhigh=thinks, max=thinks
         ),
         image_input=YES if model.sees else NO,
-        pdf_input=NO,
+        pdf_input=YES,  # as text: see service.documents
         server_tools=ServerToolsCapability(supported=False, web_search=NO, code_execution=NO),
         structured_outputs=YES,
         # Every type is accepted for every model: where it means nothing, it does nothing.

@@ -215,3 +215,14 @@ def test_body_is_also_an_openai_list() -> None:
     assert (model["object"], model["owned_by"]) == ("model", "deepseek")
     assert model["created"] == 1_788_998_400  # 2026-09-10T00:00:00Z
     assert model["type"] == "model"
+
+
+def test_abilities_of_this_server_are_told_for_every_model() -> None:
+    told = model_info(replace(PRO, sees=False, thinks=False)).capabilities
+    assert told is not None
+    assert told.citations.supported
+    assert told.pdf_input.supported
+    assert told.structured_outputs.supported
+    assert told.context_management.clear_tool_uses_20250919.supported
+    assert not told.image_input.supported
+    assert not told.batch.supported
