@@ -3,9 +3,9 @@
 Clients may be told to leave reasoning out (``display: "omitted"``) or may send it back empty;
 DeepSeek's thinking mode demands it again with every tool call (DeepSeek API guide, thinking
 mode). The signature therefore carries the reasoning itself: compressed, encrypted and
-authenticated with a key of this server and caller, so that no state is kept, every process with the
-same key can open it, and nobody else can make one or read another caller's. Equal reasoning gives equal signatures (SIV is
-deterministic, RFC 5297), which keeps replayed histories byte-stable.
+authenticated with a key of this server and caller. So no state is kept, every process with the
+same key can open it, and nobody else can make one or read another caller's. Equal reasoning gives
+equal signatures (SIV is deterministic, RFC 5297), which keeps replayed histories byte-stable.
 
 Form: ``dsm1.`` and base64url without padding. A signature of any other form is another
 vendor's, and is accepted and not read.

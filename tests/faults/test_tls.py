@@ -1,0 +1,158 @@
+"""Upstreams over TLS: who cannot prove its name is refused clearly, before it is told anything."""
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from deepseek_messages.settings import Secret, UpstreamSettings
+from deepseek_messages.web.app import create_app
+from tests.faults.chat_bytes import whole
+from tests.support.app import settings_for
+from tests.support.client import HELLO, Client, Reply
+from tests.support.gates import WAIT_SECONDS
+from tests.support.raw import parse_request
+from tests.support.servers import answer, serve_app
+
+MODELS = b'{"object": "list", "data": [{"id": "deepseek-chat", "object": "model"}]}'
+KEY = "sk-not-for-strangers"
+
+
+def certificate(directory: Path, *names: str, days: int = 1) -> tuple[Path, Path]:
+    """A certificate that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    start = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    shown = [
+        x509.IPAddress(ipaddress.ip_address(each)) if each[0].isdigit() else x509.DNSName(each)
+        for each in names
+    ]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName(shown), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = directory / "chain.pem", directory / "key.pem"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return chain, private
+
+
+@contextmanager
+def tls_upstream(chain: Path, private: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """A chat server over TLS; what it was sent, decrypted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, private)
+    received: list[bytes] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            with sock, suppress(OSError, ssl.SSLError):
+                sock.settimeout(WAIT_SECONDS)
+                with context.wrap_socket(sock, server_side=True) as secure:
+                    data = b""
+                    while parse_request(data) is None and (more := secure.recv(65_536)):
+                        data += more
+                        received.append(more)
+                    body = MODELS if data.startswith(b"GET") else whole()
+                    secure.sendall(answer(body, headers={"connection": "close"}))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}", received
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(WAIT_SECONDS)
+
+
+def ask(url: str, state: Path) -> Reply:
+    upstream = UpstreamSettings(
+        kind="chat", base_url=url, api_key=Secret(KEY), dialect="deepseek", proxy_from_env=False
+    )
+    settings = settings_for(state, upstream=upstream)
+    with serve_app(create_app(settings)) as app:
+        return Client(app.host, app.port).post(HELLO)
+
+
+REFUSED = {
+    "not trusted": ({"days": 1}, ["127.0.0.1"], False),
+    "another name": ({"days": 1}, ["api.example"], True),
+    "expired": ({"days": -1}, ["127.0.0.1"], True),
+}
+
+
+@pytest.mark.parametrize(("options", "names", "trusted"), REFUSED.values(), ids=REFUSED)
+def test_a_certificate_that_proves_nothing_is_refused(
+    options: dict[str, int],
+    names: list[str],
+    trusted: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain, private = certificate(tmp_path, *names, **options)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    with tls_upstream(chain, private) as (url, received):
+        reply = ask(url, tmp_path)
+    status, kind, message = reply.error()
+    assert (status, kind) == (502, "api_error")
+    assert "certificate" in message.lower() or "tls" in message.lower(), message
+    assert b"".join(received) == b""
+
+
+def test_a_trusted_certificate_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, private = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    with tls_upstream(chain, private) as (url, received):
+        reply = ask(url, tmp_path)
+    assert reply.status == 200
+    assert KEY.encode() in b"".join(received)
+
+
+def test_a_plain_server_on_the_port_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    with sock, suppress(OSError):
+                        sock.recv(65_536)
+                        sock.sendall(answer(whole()))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        reply = ask(f"https://127.0.0.1:{listener.getsockname()[1]}", tmp_path)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(WAIT_SECONDS)
+    assert reply.error()[:2] == (502, "api_error")
