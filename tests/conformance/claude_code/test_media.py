@@ -81,3 +81,22 @@ def test_document_read_by_a_tool(stage: Stage, tmp_path: Path, model: str) -> No
     last = "\n".join(said(message) for message in stage.sent(1)["messages"][2:])
     assert "document" in last, "the model must learn that there is one"
     assert "JVBERi0" not in stage.double.requests[1].prompt, "a file's bytes are no prompt"
+
+
+def test_pages_of_a_document_reach_the_model(stage: Stage, tmp_path: Path) -> None:
+    user = stage.user(tmp_path)
+    (user.work / "note.pdf").write_bytes(pdf("The password is heron"))
+    stage.double.expect(call("Read", file_path=str(user.work / "note.pdf")), Text("Heron."))
+    succeeded(user.turn("What is the password?", *BASH))
+    assert "The password is heron" in stage.double.requests[1].prompt
+
+
+def test_a_document_that_cannot_be_read_is_taken_out_and_the_turn_goes_on(
+    stage: Stage, tmp_path: Path
+) -> None:
+    user = stage.user(tmp_path)
+    (user.work / "note.pdf").write_bytes(pdf("x")[:200] + b"\n%%EOF")
+    stage.double.expect(call("Read", file_path=str(user.work / "note.pdf")), Text("I cannot."))
+    turn = succeeded(user.turn("What is in note.pdf?", *BASH))
+    assert turn.text == "I cannot."
+    assert "PDF" in stage.double.requests[1].prompt, "the model is told what happened"
