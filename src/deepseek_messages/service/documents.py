@@ -83,6 +83,7 @@ class DocumentReader:
         pictures. Raises ``Refusal`` for a file that cannot be read.
         """
         messages: list[InputMessage] | None = None
+        count = _PageCount(self._settings.max_pages)
         for index, message in enumerate(request.messages):
             content = message.content
             if isinstance(content, str) or not content:
@@ -90,21 +91,23 @@ class DocumentReader:
             if not any(map(_holds_pdf, content)):
                 continue
             read = [
-                await self._block(block, f"messages.{index}.content.{position}", sees)
+                await self._block(block, f"messages.{index}.content.{position}", sees, count)
                 for position, block in enumerate(content)
             ]
             messages = messages or list(request.messages)
             messages[index] = replace(message, content=read)
         return request if messages is None else replace(request, messages=messages)
 
-    async def _block(self, block: ContentBlock, at: str, sees: bool) -> ContentBlock:
+    async def _block(
+        self, block: ContentBlock, at: str, sees: bool, count: "_PageCount"
+    ) -> ContentBlock:
         if _is_pdf(block):
             assert isinstance(block, DocumentBlock)
-            return await self._document(block, at, sees)
+            return await self._document(block, at, sees, count)
         if isinstance(block, ToolResultBlock) and _holds_pdf(block):
             assert isinstance(block.content, list)
             content: list[ToolResultContent] = [
-                await self._document(item, f"{at}.content.{inner}", sees)
+                await self._document(item, f"{at}.content.{inner}", sees, count)
                 if isinstance(item, DocumentBlock) and _is_pdf(item)
                 else item
                 for inner, item in enumerate(block.content)
@@ -112,13 +115,16 @@ class DocumentReader:
             return replace(block, content=content)
         return block
 
-    async def _document(self, block: DocumentBlock, at: str, sees: bool) -> DocumentBlock:
+    async def _document(
+        self, block: DocumentBlock, at: str, sees: bool, count: "_PageCount"
+    ) -> DocumentBlock:
         assert isinstance(block.source, Base64Source)
         # What rests on a picture cannot be quoted.
         pictures = self._settings.pdf == "images" and sees and not is_citable(block)
         kind = "images" if pictures else "text"
         path = f"{at}.document.source.base64.data"
         pages = await self._read(block.source.data, kind, path)
+        count.add(len(pages), path)
         content: list[TextBlock | ImageBlock] = [
             ImageBlock(source=Base64Source(media_type="image/png", data=page))
             if pictures and page.startswith(_PNG)
@@ -185,6 +191,20 @@ class DocumentReader:
         while self._size > CACHE_CHARS:
             _, oldest = self._pages.popitem(last=False)
             self._size -= sum(map(len, oldest))
+
+
+class _PageCount:
+    """The pages of all documents of one request: the limit is the request's, as Anthropic's is."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+
+    def add(self, pages: int, path: str) -> None:
+        """Raises ``Refusal`` when there are too many."""
+        self._left -= pages
+        if self._left < 0:
+            words = _WORDS[pdf_worker.ERROR_PAGES]
+            raise Refusal(words.format(pages=self._most), path=path)
 
 
 def _is_pdf(block: object) -> bool:

@@ -284,7 +284,7 @@ class DocumentsSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = "text"
     max_pages: Annotated[
-        Count, Meta(description="Most pages of one PDF; more are answered 400.")
+        Count, Meta(description="Most PDF pages of one request; more are answered 400.")
     ] = limits.MAX_PDF_PAGES
     timeout: Annotated[Seconds, Meta(description="Longest time that reading one PDF may take.")] = (
         limits.PDF_TIMEOUT

@@ -137,6 +137,18 @@ def test_what_cannot_be_read_is_refused_by_its_place(data: str, message: str) ->
     assert refused.value.message == PLACE + message
 
 
+def test_the_pages_of_all_documents_of_a_request_are_limited() -> None:
+    blocks = [document(pdf_base64("1", "2")), document(pdf_base64("3", "4"))]
+    reads = reader(max_pages=3)
+    for _ in range(2):  # also when they are remembered
+        with pytest.raises(Refusal) as refused:
+            read(reads, *blocks)
+        assert refused.value.message == (
+            "messages.0.content.1.document.source.base64.data:"
+            " A maximum of 3 PDF pages may be provided."
+        )
+
+
 def test_base64_may_have_line_breaks_and_no_padding() -> None:
     data = pdf_base64("Folded.").rstrip("=")
     folded = "\r\n".join(data[at : at + 76] for at in range(0, len(data), 76))
