@@ -11,7 +11,7 @@ PARALLEL ?= -n auto --dist loadfile
 
 .PHONY: help
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup:  ## make .venv as the lock file says (quick when it is up to date)
@@ -33,9 +33,35 @@ check: setup  ## formatting, lint, types, layers, then the tests (docs among the
 	@.venv/bin/lint-imports
 	@exec $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
+.PHONY: live
+live: setup  ## check a real chat server; UPSTREAM=URL [KEY=...] [MODEL=...]; costs a few hundred tokens
+	@DEEPSEEK_MESSAGES_LIVE_KEY='$(KEY)' exec $(PYTHON) -m tests.live.checks '$(UPSTREAM)' --model '$(MODEL)'
+
 .PHONY: bench
 bench: setup  ## measure CPU time beside nginx passing through, as ratios
 	@exec $(PYTHON) -m bench $(ARGS)
+
+.PHONY: cache-rate
+cache-rate: setup  ## print how much of a coding session's prompt stays cached
+	@exec $(PYTHON) -m bench.cache_rate
+
+.PHONY: soak
+soak: setup  ## mixed load with faults; MINUTES=60
+	@exec $(PYTHON) -m bench.soak $(or $(MINUTES),60)
+
+.PHONY: faults
+faults: setup  ## measure how fast the server lets go, refuses and stops
+	@exec $(PYTHON) -m bench.faults $(ARGS)
+
+# Hours; the suite runs the same tests on fewer examples.
+.PHONY: fuzz
+fuzz: setup  ## 20,000 requests from the schema, 50,000 damaged streams, 100,000 examples a property
+	@FUZZ_STREAMS=50000 HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -n auto tests/property $(ARGS)
+	@FUZZ_REQUESTS=20000 exec $(PYTHON) -m pytest tests/security/test_openapi.py $(ARGS)
+
+.PHONY: audit
+audit: setup  ## what the wheel holds, and known vulnerabilities of locked dependencies
+	@exec $(PYTHON) scripts/audit.py
 
 .PHONY: docs
 docs: setup  ## write the generated reference pages anew
