@@ -24,6 +24,7 @@ from tests.conformance.claude_code.stage import (
     TINY,
     Stage,
     conversation,
+    messages,
     running_stage,
     status,
     succeeded,
@@ -127,6 +128,8 @@ def test_tool_call_that_breaks_is_not_run(stage: Stage, claude: ClaudeCode, writ
     turn = succeeded(claude.turn("Make a file", *BASH))
     assert turn.text == "Not done."
     assert not list(claude.work.iterdir())
+    assert stage.count == 2
+    assert messages(stage.sent(1), "assistant") == [], "the half call is no part of the history"
 
 
 def test_silent_upstream_is_given_up_and_asked_again(network: Network, tmp_path: Path) -> None:

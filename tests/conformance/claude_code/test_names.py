@@ -34,16 +34,17 @@ UNSET = {
 }
 
 
-@pytest.mark.parametrize("version", [NEWEST, STRICT])
 @pytest.mark.parametrize(
-    ("name", "served"),
+    ("version", "name", "served"),
     [
-        (None, None),
-        ("opus", PRO),
-        ("haiku", FLASH),
-        ("claude-sonnet-4-5", FLASH),
-        ("deepseek-reasoner[1m]", FLASH),
-        ("somebody/else:model", FLASH),
+        (NEWEST, None, None),
+        (NEWEST, "opus", PRO),
+        (NEWEST, "haiku", FLASH),
+        (NEWEST, "claude-sonnet-4-5", FLASH),
+        (NEWEST, "deepseek-reasoner[1m]", FLASH),
+        (NEWEST, "somebody/else:model", FLASH),
+        (STRICT, "opus", PRO),
+        (STRICT, "claude-sonnet-4-5", FLASH),
     ],
 )
 def test_name_is_served(
