@@ -15,9 +15,11 @@ pytest_plugins = ["tests.rows"]
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 # The same examples every time, whoever runs the suite; HYPOTHESIS_PROFILE=explore looks for new
-# ones.
+# ones, fuzz for many (tests/README.md).
 settings.register_profile("steady", derandomize=True, database=None, **_COMMON)
 settings.register_profile("explore", max_examples=2_000, print_blob=True, **_COMMON)
+settings.register_profile("fuzz", max_examples=100_000, print_blob=True, **_COMMON)
+settings.register_profile("fuzz", max_examples=100_000, print_blob=True, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
