@@ -11,6 +11,7 @@ DELTA_OF_BLOCK = {
     "thinking": {"thinking_delta", "signature_delta"},
     "tool_use": {"input_json_delta"},
     "server_tool_use": {"input_json_delta"},
+    "mcp_tool_use": {"input_json_delta"},
     "compaction": {"compaction_delta"},
 }
 

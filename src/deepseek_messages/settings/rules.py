@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 
 from deepseek_messages.settings.schema import Settings, UpstreamSettings, split_url
 from deepseek_messages.translation.dialects import DIALECTS
@@ -94,12 +95,27 @@ def _relay(settings: Settings) -> str | None:
     )
 
 
+def _tools(settings: Settings) -> str | None:
+    tools = settings.tools
+    url = tools.web_search_url
+    if url is not None and split_url(url) is None:
+        return "tools.web_search_url: it is no http:// or https:// URL with a host"
+    if tools.web_search == "searxng" and url is None:
+        return "tools.web_search_url: searxng has no default address"
+    if tools.web_search in {"tavily", "brave"} and tools.web_search_key is None:
+        return f"tools.web_search_key: {tools.web_search} asks for a key"
+    if tools.mcp_hosts and find_spec("mcp") is None:
+        return "tools.mcp_hosts: needs the extra: pip install 'deepseek-messages[mcp]'"
+    return None
+
+
 _RULES: tuple[Callable[[Settings], str | None], ...] = (
     _base_urls,
     _dialects,
     _members,
     _open_mode,
     _relay,
+    _tools,
 )
 
 

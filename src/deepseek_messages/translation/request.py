@@ -180,7 +180,11 @@ def _tools(request: MessagesRequest, book: ToolBook, notes: Notes) -> Choosing:
     choosing = book.choose(request.tool_choice)
     if request.tool_choice is not None and request.tool_choice.type == "none":
         book.forget()
-    if request.mcp_servers is not UNSET and bytes(request.mcp_servers).strip() not in _NOTHING:
+    if (
+        request.mcp_servers is not UNSET
+        and bytes(request.mcp_servers).strip() not in _NOTHING
+        and not book.runs_mcp
+    ):
         notes.add(Action.DROPPED, "mcp_servers", "mcp_servers")
     return choosing
 

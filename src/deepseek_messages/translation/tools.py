@@ -121,6 +121,15 @@ class ToolBook:
             else:
                 self._deferred.add(name)
 
+        named = {tool.mcp_server_name for tool in tools if tool.type == "mcp_toolset"}
+        for server in sorted(self._hosted.mcp_servers - named):  # as before there were toolsets
+            self._toolset(Tool(type="mcp_toolset", mcp_server_name=server), "mcp_servers")
+
+    @property
+    def runs_mcp(self) -> bool:
+        """Whether the request's MCP servers were asked."""
+        return bool(self._hosted.mcp_servers)
+
     def _function(self, tool: Tool, path: str) -> Function | None:
         if tool.type in {None, "custom"}:
             return self._custom(tool, path)

@@ -13,8 +13,10 @@ from deepseek_messages.service.count import CountTokens
 from deepseek_messages.service.counting import Counter
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
+from deepseek_messages.service.hosting import NO_HOSTING, Hosting
 from deepseek_messages.service.models import ModelDirectory
 from deepseek_messages.service.tasks import spawn, stop
+from deepseek_messages.service.tool_host import ToolHost
 from deepseek_messages.settings import Settings, Source
 from deepseek_messages.store.keys import KEYS_FILE, KeyFile, Keyring, private_bytes
 from deepseek_messages.telemetry.logs import log
@@ -99,6 +101,7 @@ class Parts:
             default_model=models.default,
             aliases=models.aliases,
             strict=settings.strict,
+            hosting=_hosting(settings, seal),
         )
         self.directory = ModelDirectory(upstream, models.aliases)
         self.guard = Guard(
@@ -179,6 +182,20 @@ def keyring_of(settings: Settings) -> Keyring:
 
 def _seal_key(state_dir: Path) -> bytes:
     """The key of our signatures. Without a place to keep it, signatures last as long as the
+def _hosting(settings: Settings, seal: Seal) -> Hosting:
+    """The server tools that the settings allow."""
+    tools = settings.tools
+    if tools.web_search == "off" and tools.web_fetch == "off" and not tools.mcp_hosts:
+        return NO_HOSTING
+    key = settings.upstream.api_key
+    return ToolHost(
+        tools,
+        seal=seal,
+        upstream_url=settings.upstream.base_url,
+        upstream_key=key.reveal() if key else None,
+    )
+
+
     process.
     """
     try:

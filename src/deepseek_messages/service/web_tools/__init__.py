@@ -1,0 +1,1 @@
+"""Web search and web fetch, run by this server: providers, and what clients get of them."""
