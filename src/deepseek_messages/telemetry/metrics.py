@@ -1,6 +1,6 @@
 """Every metric, in one table, in a registry of its own. Names follow Prometheus' conventions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -65,6 +65,25 @@ METRICS: tuple[Metric, ...] = (
         labels=("upstream", "kind"),
     ),
     Metric(
+        name="upstream_attempts",
+        kind="counter",
+        help="With several upstreams: tries at each, by outcome: served, or the kind of fault.",
+        labels=("upstream", "outcome"),
+    ),
+    Metric(
+        name="upstream_open_requests",
+        kind="gauge",
+        help="With several upstreams: requests at each now.",
+        labels=("upstream",),
+    ),
+    Metric(
+        name="upstream_health",
+        kind="gauge",
+        help="With several upstreams: 1 for the state each is in: closed (in use), open (left "
+        "out) or trial (one request finds out whether it is back).",
+        labels=("upstream", "state"),
+    ),
+    Metric(
         name="notes",
         kind="counter",
         help="Changes that translating a request made, by action.",
@@ -122,6 +141,19 @@ class Metrics:
         if record.tokens is not None:
             self._count_tokens(record)
         self._count_notes(record.notes)
+
+    def attempt(self, upstream: str, outcome: str) -> None:
+        """Count one try at one of several upstreams."""
+        self._count("upstream_attempts", upstream, outcome)
+
+    def members(self, states: Iterable[tuple[str, str, int]]) -> None:
+        """Set how several upstreams fare now: name, health and requests of each."""
+        health, load = self._gauges["upstream_health"], self._gauges["upstream_open_requests"]
+        health.clear()
+        load.clear()
+        for name, state, requests in states:
+            health.labels(name, state).set(1)
+            load.labels(name).set(requests)
 
     def _count_tokens(self, record: RequestRecord) -> None:
         assert record.tokens is not None

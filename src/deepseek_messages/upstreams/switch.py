@@ -12,6 +12,7 @@ from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
 from deepseek_messages.upstreams.member import MemberState
+from deepseek_messages.upstreams.pool import Pool
 from deepseek_messages.upstreams.route import Need, Route, route_to
 
 
@@ -61,12 +62,24 @@ class _HeldRoute:
             self._generation = None
 
 
+def _nobody(_name: str, _outcome: str) -> None:
+    pass
+
+
 class Switch:
     """An ``Upstream`` that stands for the one in use now."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._now = _Generation(upstream)
+    def __init__(
+        self, upstream: Upstream, on_attempt: Callable[[str, str], None] = _nobody
+    ) -> None:
+        self._on_attempt = on_attempt  # hears of every attempt of a pool: who, and the outcome
+        self._now = self._generation(upstream)
         self._retiring: dict[asyncio.Task[None], _Generation] = {}
+
+    def _generation(self, upstream: Upstream) -> _Generation:
+        if isinstance(upstream, Pool):
+            upstream.on_attempt = self._on_attempt
+        return _Generation(upstream)
 
     @property
     def current(self) -> Upstream:
@@ -78,7 +91,7 @@ class Switch:
         request has ended.
         """
         await upstream.start()
-        old, self._now = self._now, _Generation(upstream)
+        old, self._now = self._now, self._generation(upstream)
         loop = asyncio.get_running_loop()
         task = loop.create_task(_retire(old), name="retire-upstream")
         self._retiring[task] = old
@@ -95,8 +108,7 @@ class Switch:
 
     def states(self) -> Sequence[MemberState]:
         """How the members fare, when it is a pool."""
-        states: Callable[[], Sequence[MemberState]] | None = getattr(self.current, "states", None)
-        return states() if states else ()
+        return self.current.states() if isinstance(self.current, Pool) else ()
 
     # --- an upstream --------------------------------------------------------------------------
 

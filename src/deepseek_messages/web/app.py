@@ -74,9 +74,9 @@ class Parts:
     def __init__(self, settings: Settings, upstream: Upstream) -> None:
         server, models = settings.server, settings.models
         self.settings = settings
-        self.upstream = upstream = Switch(upstream)
-        self.reloader: Reloader | None = None
         self.metrics = Metrics()
+        self.upstream = upstream = Switch(upstream, self.metrics.attempt)
+        self.reloader: Reloader | None = None
         seal = Seal(_seal_key(settings.state_dir))
         self.counter = Counter(seal=seal, upstream=upstream)
         documents = DocumentReader(settings.documents)
@@ -144,7 +144,9 @@ class Parts:
             Endpoint(get, "/api/hello", Access.PUBLIC, hello),
             Endpoint(get, "/healthz", Access.PUBLIC, alive),
             Endpoint(get, "/readyz", Access.PUBLIC, ReadyHandler(self.upstream, self.guard)),
-            Endpoint(get, "/metrics", Access.OPERATOR, MetricsHandler(self.metrics)),
+            Endpoint(
+                get, "/metrics", Access.OPERATOR, MetricsHandler(self.metrics, self.upstream.states)
+            ),
             Endpoint(get, "/openapi.json", Access.PUBLIC, described),
         ]
         described.describe(endpoints)
@@ -180,8 +182,6 @@ def keyring_of(settings: Settings) -> Keyring:
     return Keyring(settings.auth.key_digests, keys_file_of(settings))
 
 
-def _seal_key(state_dir: Path) -> bytes:
-    """The key of our signatures. Without a place to keep it, signatures last as long as the
 def _hosting(settings: Settings, seal: Seal) -> Hosting:
     """The server tools that the settings allow."""
     tools = settings.tools
@@ -196,6 +196,8 @@ def _hosting(settings: Settings, seal: Seal) -> Hosting:
     )
 
 
+def _seal_key(state_dir: Path) -> bytes:
+    """The key of our signatures. Without a place to keep it, signatures last as long as the
     process.
     """
     try:

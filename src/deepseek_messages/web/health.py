@@ -2,7 +2,8 @@
 
 import msgspec
 
-from deepseek_messages.upstreams.base import Upstream
+from deepseek_messages.upstreams.base import Readiness
+from deepseek_messages.upstreams.switch import Switch
 from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.web.guard import Guard
 
@@ -27,7 +28,7 @@ class ReadyHandler:
     only: it names hosts and files.
     """
 
-    def __init__(self, upstream: Upstream, guard: Guard) -> None:
+    def __init__(self, upstream: Switch, guard: Guard) -> None:
         self._upstream = upstream
         self._guard = guard
 
@@ -35,6 +36,14 @@ class ReadyHandler:
         """Ask the upstream."""
         readiness = await self._upstream.readiness()
         body: dict[str, object] = {"ready": readiness.ready}
-        if readiness.reason and self._guard.is_operator(exchange):
-            body["reason"] = readiness.reason
+        if self._guard.is_operator(exchange):
+            body |= self._for_operators(readiness)
         await exchange.reply(200 if readiness.ready else 503, _encode(body))
+
+    def _for_operators(self, readiness: Readiness) -> dict[str, object]:
+        said: dict[str, object] = {"reason": readiness.reason} if readiness.reason else {}
+        members = [
+            {"name": each.name, "health": each.health.value, "open": each.load, "why": each.reason}
+            for each in self._upstream.states()
+        ]
+        return said | ({"upstreams": members} if members else {})

@@ -163,3 +163,18 @@ def test_a_stream_goes_on_where_it_began(tmp_path: Path) -> None:
             gate.set()
             assert [event["type"] for event in stream.rest()][-1] == "message_stop"
         assert old.closed.wait(20)
+
+
+def test_operators_see_how_each_upstream_fares(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(f'state_dir = "{tmp_path}"\n{DOUBLE}')
+    settings = load_settings(path, {}, {})
+    with serve_app(create_app(settings)) as running:
+        client = Client(running.host, running.port)
+        client.post(HELLO)
+        ready = client.get("/readyz").json()
+        metrics = client.get("/metrics").body.decode()
+    assert ready["upstreams"] == [{"name": "one", "health": "closed", "open": 0, "why": ""}]
+    assert 'upstream_attempts_total{outcome="served",upstream="one"} 1.0' in metrics
+    assert 'deepseek_messages_upstream_health{state="closed",upstream="one"} 1.0' in metrics
+    assert 'deepseek_messages_upstream_open_requests{upstream="one"} 0.0' in metrics
