@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,16 @@ import pytest
 
 from deepseek_messages.cli.banner import claude_line, curl_line, python_line
 from deepseek_messages.cli.client import Access, Token
+from deepseek_messages.settings import load_settings
+from deepseek_messages.store.models import DEFAULT, ModelStore
 from deepseek_messages.upstreams.double import Double
 from tests.conformance.clients.clients import LIBRARIES
 from tests.conformance.rig import Rig, running_rig
+from tests.conformance.upstreams.test_recorded import SERVERS
 from tests.support import toolchain
 from tests.support.claude import ClaudeCode
+from tests.support.llama_server import KEY, llama_server
+from tests.support.servers import serve_app
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "http://127.0.0.1:8000"
@@ -162,6 +168,33 @@ def test_tutorial_example(language: str, printed: str, rig: Rig, tmp_path: Path)
         if each.language == language and ADDRESS in each.text
     ]
     assert printed in perform(snippet, rig, tmp_path)
+
+
+# Section of docs/how-to/chat-servers.md -> the server in whose shapes the upstream answers.
+CHAT_SERVERS = {"vLLM": "vllm", "SGLang": "sglang", "Ollama": "ollama"}
+
+
+@pytest.mark.parametrize("section", [*CHAT_SERVERS, "llama.cpp"])
+def test_check_of_a_chat_server(section: str, tmp_path: Path) -> None:
+    (line,) = [
+        each.text.strip()
+        for each in snippets("docs/how-to/chat-servers.md")
+        if each.section == section and "deepseek-messages check" in each.text
+    ]
+    env = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    with ExitStack() as stack:
+        if section == "llama.cpp":
+            pytest.importorskip("xllamacpp", reason="the embedded engine is not installed")
+            store = ModelStore(load_settings(None, {}, {}).cache_dir)
+            path = store.resolve(DEFAULT).fetch(lambda *_: None)
+            url = stack.enter_context(llama_server(path))
+            env["DEEPSEEK_MESSAGES_UPSTREAM_API_KEY"] = KEY
+            line += " --no-claude-code"  # for which the test's model is too small
+        else:
+            recorded = SERVERS[CHAT_SERVERS[section]][0]()
+            url = stack.enter_context(serve_app(recorded.app())).url
+        printed = run(["sh", "-ec", re.sub(r"http://[\d.:]+", url, line)], tmp_path, env)
+    assert f"answers, as {section.lower()}" in printed
 
 
 def test_readme_way_to_claude_code(rig: Rig, tmp_path: Path) -> None:
