@@ -45,9 +45,6 @@ CASES = [f"{group}-{number}" for group, numbers in GROUPS.items() for number in 
 
 NOT_APPLICABLE = {"DP-02", "DP-03", "DP-05", "PF-04", "SE-02", "SE-12"}
 
-# A server tool that is left out so far, with a note (row tools.web_search).
-NOT_YET = {"WS-01"}
-
 HTTP, PROMPT = "unit/upstreams/test_chat_http.py", "unit/prompt/test_counting.py"
 
 ELSEWHERE = {
@@ -89,7 +86,7 @@ _NAMED = re.compile(
 )
 
 
-TO_BE_NAMED = [case for case in CASES if case not in NOT_APPLICABLE | NOT_YET | ELSEWHERE.keys()]
+TO_BE_NAMED = [case for case in CASES if case not in NOT_APPLICABLE | ELSEWHERE.keys()]
 
 
 def named_cases() -> set[str]:
@@ -123,7 +120,3 @@ def test_case_is_proven_where_the_table_says(case: str, place: str) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert function in functions, case
-
-
-def test_what_is_not_yet_is_not_claimed(named: set[str]) -> None:
-    assert named & NOT_YET == set(), "take it out of NOT_YET"

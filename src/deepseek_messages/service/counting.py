@@ -61,8 +61,8 @@ class Counter:
         edits: Edits = NO_EDITS,
     ) -> CountResult:
         """The size of the prompt that ``request`` would become. An upstream that is asked gets
-        the caller's own key, if that is what it takes. Raises ``Refusal`` for a request that could not
-        be served, and (529) when too many counts are waiting.
+        the caller's own key, if that is what it takes. Raises ``Refusal`` for a request that
+        could not be served, and (529) when too many counts are waiting.
         """
         notes = Notes(strict=strict)
         seal = self._seal.of(caller.identity)
