@@ -10,14 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support import toolchain
-
 Start = Callable[..., "subprocess.Popen[Any]"]
 
 TURN_SECONDS = 120
-
-# The release of the Agent SDK that bundles the newest pinned Claude Code.
-AGENT_SDK = "claude-agent-sdk==0.2.187"
 
 STREAM_JSON = ("--output-format", "stream-json", "--verbose")
 
@@ -146,8 +141,3 @@ class Running:
 def parse_lines(output: str) -> list[dict[str, Any]]:
     """The JSON lines of ``--output-format stream-json``."""
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-
-
-def agent_sdk() -> pathlib.Path:
-    """An interpreter with the Claude Agent SDK and nothing of ours."""
-    return toolchain.python_env("claude-agent-sdk", AGENT_SDK)

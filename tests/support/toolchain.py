@@ -27,6 +27,9 @@ OLD_ANTHROPIC = ("0.125.0", "1.17.0")
 # The newest pinned release, and the last one that an unpinned npm install gives on Node 20.
 CLAUDE_CODE = ("2.1.330", "2.1.197")
 
+# The release of the Agent SDK that bundles the newest pinned Claude Code.
+AGENT_SDK = "0.2.187"
+
 
 def cache_root() -> pathlib.Path:
     """Where the programs live: outside any checkout, shared by all."""
@@ -138,6 +141,11 @@ def claude_code(version: str, say: Callable[[str], None] = _quiet) -> pathlib.Pa
     return folder / "node_modules" / "@anthropic-ai" / package / "claude"
 
 
+def agent_sdk(say: Callable[[str], None] = _quiet) -> pathlib.Path:
+    """An interpreter with the Claude Agent SDK."""
+    return python_env("claude-agent-sdk", f"claude-agent-sdk=={AGENT_SDK}", say=say)
+
+
 def main() -> None:
     """Install everything, saying so."""
 
@@ -149,6 +157,7 @@ def main() -> None:
     node_project(say=say)
     for version in CLAUDE_CODE:
         claude_code(version, say)
+    agent_sdk(say)
 
 
 if __name__ == "__main__":

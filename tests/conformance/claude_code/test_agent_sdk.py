@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_messages.upstreams.double import Text, Think
 from tests.conformance.claude_code.stage import Stage, call, messages, run, said
-from tests.support.claude import agent_sdk
+from tests.support import toolchain
 
 DRIVER = Path(__file__).parent / "sdk_driver.py"
 SECONDS = 120
@@ -27,7 +27,7 @@ class Agent:
     def do(self, scenario: str) -> JSON:
         """Run a scenario to its end; what the SDK handed out."""
         variables = self.user.variables()
-        python = agent_sdk()
+        python = toolchain.agent_sdk()
         process = self.stage.network.start(
             [str(python), str(DRIVER), scenario, json.dumps({"env": variables})],
             cwd=self.user.work,
