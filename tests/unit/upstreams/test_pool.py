@@ -63,8 +63,8 @@ class World:
         self.pool = Pool(
             members, options, clock=self.clock, sleep=self.clock.sleep, draw=lambda: 0.0
         )
-        self.pool.on_attempt = lambda who, outcome: self.attempts.append((who, outcome))
         self.answerer = answerer_on(self.pool)
+        self.pool.on_attempt = lambda who, outcome: self.attempts.append((who, outcome))
         self.record = RequestRecord("req_1")
 
     async def answer(self, asked: MessagesRequest, session: str | None = None) -> Answer:
