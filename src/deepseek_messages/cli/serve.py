@@ -28,6 +28,7 @@ def serve(settings: Settings) -> None:
 
     Prints the address, the model, and lines to paste for curl, Python and Claude Code.
     """
+    forbid_core_dumps()
     if engine_is_missing(settings):
         raise click.ClickException(ENGINE_MISSING)
     logs.configure(settings.log.level, _log_style(settings))
@@ -47,6 +48,15 @@ def serve(settings: Settings) -> None:
         server.serve(settings, ready, loading, click.get_current_context().meta.get(SOURCE))
     except (server.ServeError, KeyFileError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def forbid_core_dumps() -> None:
+    """A dump would hold keys and prompts. Systems without such a limit have no such dumps."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class _Loading:
