@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from msgspec import Struct
 
-from deepseek_messages.telemetry.logs import log
+from deepseek_messages.telemetry.logs import log, log_bug
 from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
@@ -180,6 +180,7 @@ class Pool:
             await member.start()
         work = self._watch()
         self._watching = asyncio.get_running_loop().create_task(work, name="watch-upstreams")
+        self._watching.add_done_callback(_told_if_broken)
 
     async def aclose(self) -> None:
         """Release everything."""
@@ -214,10 +215,18 @@ class Pool:
 
     async def _probe(self, member: Member) -> None:
         was = member.state.health
-        await member.probe()
+        try:
+            await member.probe()
+        except Fault as fault:
+            member.failed(fault)
         now = member.state
         if now.health is not was:
             log().info("upstream", name=member.name, health=now.health.value, why=now.reason)
+
+
+def _told_if_broken(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log_bug(error)
 
 
 def _nobody(_name: str, _outcome: str) -> None:

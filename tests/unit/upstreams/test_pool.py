@@ -575,3 +575,13 @@ async def test_start_and_close_reach_every_member() -> None:
     for each in world.fakes.values():
         assert each.started.is_set()
         assert each.closed.is_set()
+
+
+async def test_a_probe_that_fails_is_a_failure_of_its_server() -> None:
+    class Broken(FakeUpstream):
+        async def readiness(self) -> Readiness:
+            raise BOOM
+
+    world = pair(Broken(), fake())
+    await world.pool.probe()
+    assert world.pool.states()[0].reason == "no connection"
