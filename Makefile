@@ -38,7 +38,7 @@ live: setup  ## check a real chat server; UPSTREAM=URL [KEY=...] [MODEL=...]; co
 	@DEEPSEEK_MESSAGES_LIVE_KEY='$(KEY)' exec $(PYTHON) -m tests.live.checks '$(UPSTREAM)' --model '$(MODEL)'
 
 .PHONY: bench
-bench: setup  ## measure CPU time beside nginx passing through, as ratios
+bench: setup  ## measure beside nginx passing bytes through, as ratios; minutes
 	@exec $(PYTHON) -m bench $(ARGS)
 
 .PHONY: cache-rate

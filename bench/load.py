@@ -74,7 +74,10 @@ class Client(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def _run(port: int, request: bytes, connections: int, each: int, limit: float) -> Outcome:
+async def run_async(
+    port: int, request: bytes, *, connections: int, each: int, limit: float
+) -> Outcome:
+    """As ``run``, on the running loop."""
     loop = asyncio.get_running_loop()
     outcome = Outcome()
     pending: list[asyncio.Future[None]] = []
@@ -94,4 +97,4 @@ def run(port: int, request: bytes, *, connections: int, each: int, limit: float 
     """Send ``request`` ``each`` times on each of ``connections`` connections.
 
     Raises ``TimeoutError`` after ``limit`` seconds."""
-    return uvloop.run(_run(port, request, connections, each, limit))
+    return uvloop.run(run_async(port, request, connections=connections, each=each, limit=limit))

@@ -17,6 +17,7 @@ R = TypeVar("R")
 _TARGETS = {
     "host": "server.host",
     "port": "server.port",
+    "workers": "server.workers",
     "log_level": "log.level",
     "log_format": "log.format",
     "strict": "strict",
@@ -39,6 +40,12 @@ _FLAGS = {
         type=click.IntRange(0, 65535),
         metavar="NUMBER",
         help="Port to listen on [8000]; 0: a free one.",
+    ),
+    "workers": click.option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        metavar="NUMBER",
+        help="Processes that serve, one for each core to be used [1].",
     ),
     "upstream": click.option(
         "--upstream",

@@ -68,6 +68,13 @@ def _members(settings: Settings) -> str | None:
     return None
 
 
+def _workers(settings: Settings) -> str | None:
+    kinds = [settings.upstream_kind, *(member.resolved_kind for member in settings.upstreams)]
+    if settings.server.workers > 1 and "embedded" in kinds:
+        return "server.workers: a model inside the process is served by one worker"
+    return None
+
+
 def _open_mode(settings: Settings) -> str | None:
     if settings.auth_mode != "open":
         return None
@@ -113,6 +120,7 @@ _RULES: tuple[Callable[[Settings], str | None], ...] = (
     _base_urls,
     _dialects,
     _members,
+    _workers,
     _open_mode,
     _relay,
     _tools,

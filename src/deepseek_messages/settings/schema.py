@@ -59,6 +59,13 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         str, Meta(description="Address to listen on. Anything but loopback asks for keys.")
     ] = "127.0.0.1"
     port: Annotated[Port, Meta(description="TCP port; 0 takes a free one.")] = 8000
+    workers: Annotated[
+        Count,
+        Meta(
+            description="Processes that serve, one for each core to be used. Limits and metrics "
+            "are each process's own; a model inside the process is served by one."
+        ),
+    ] = 1
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(

@@ -22,6 +22,7 @@ from deepseek_messages.telemetry.logs import log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
 from deepseek_messages.web.upstreams import Progress
+from deepseek_messages.web.workers import WorkersError, run_workers
 
 FIRST_KEY = "first"
 
@@ -67,7 +68,17 @@ def serve(
     """
     with bind(settings.server.host, settings.server.port) as listener:
         info = _info(listener, first_key(settings))
-        _server(settings, lambda: on_ready(info), progress, source).run(sockets=[listener])
+
+        def work(ready: Callable[[], None]) -> None:
+            _server(settings, ready, progress, source).run(sockets=[listener])
+
+        if settings.server.workers == 1:
+            work(lambda: on_ready(info))
+            return
+        try:
+            run_workers(settings.server.workers, work, lambda: on_ready(info))
+        except WorkersError as error:
+            raise ServeError(str(error)) from error
 
 
 @contextlib.contextmanager
