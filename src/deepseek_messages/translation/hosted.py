@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from deepseek_messages.translation.rounds import tool_text
+from deepseek_messages.translation.round_parts import tool_text
 from deepseek_messages.translation.server_tools import Outcome, ServerTool
 from deepseek_messages.translation.tools import arguments_of, upstream_id
 from deepseek_messages.wire.chat import FunctionCall, ToolCall, ToolMessage

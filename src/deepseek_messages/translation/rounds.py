@@ -19,40 +19,43 @@ What the client must not see of a failed try is held back until it is known to b
 Usage is the sum over all calls, failed tries included: they were made and paid for.
 """
 
-import json
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
 
-import msgspec
-from msgspec import UNSET, Raw, Struct
 from msgspec.structs import replace
 
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
 from deepseek_messages.translation.reply import reply_stream
+from deepseek_messages.translation.round_parts import (
+    MadeCall,
+    PendingTool,
+    pending_tool,
+    read_call,
+    server_id,
+    server_start,
+    text_of_chunk,
+    tool_text,
+    total,
+)
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.server_tools import (
     Outcome,
-    ServerTool,
     failed,
     found_tools,
-    readable,
-    references,
     result_block,
-    with_definitions,
 )
 from deepseek_messages.translation.stages import Stream
-from deepseek_messages.translation.structured import SchemaCheck, plain_json
-from deepseek_messages.translation.system import schema_instruction
+from deepseek_messages.translation.structured import plain_json
 from deepseek_messages.translation.tool_search import (
     SearchError,
     candidate,
     search_bm25,
     search_regex,
 )
-from deepseek_messages.translation.tools import ToolBook, upstream_id
+from deepseek_messages.translation.tools import upstream_id
+from deepseek_messages.translation.tries import ask_for_json, can_emulate, fits, insist, repair
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatChunk,
@@ -63,12 +66,9 @@ from deepseek_messages.wire.chat import (
     ChunkChoice,
     FunctionCall,
     FunctionDelta,
-    JsonSchema,
-    ResponseFormat,
     ToolCall,
     ToolCallDelta,
     ToolMessage,
-    UserMessage,
 )
 from deepseek_messages.wire.events import (
     ContentBlockDelta,
@@ -76,12 +76,10 @@ from deepseek_messages.wire.events import (
     ContentBlockStop,
     ErrorEvent,
     InputJsonDelta,
-    McpToolUseStart,
     MessageDelta,
     MessageDeltaBody,
     MessageStart,
     MessageStop,
-    ServerToolUseStart,
     StreamEvent,
     TextDelta,
     TextStart,
@@ -89,8 +87,6 @@ from deepseek_messages.wire.events import (
     ToolUseStart,
 )
 from deepseek_messages.wire.messages import (
-    OutputTokensDetails,
-    ServerToolUsage,
     StopReason,
     Usage,
 )
@@ -113,23 +109,6 @@ class Need(Enum):
     CALL = "call"  # open ``chat`` and feed what comes
     TOOLS = "tools"  # run ``pending`` and give their outcomes to ``results``
     ENDED = "ended"
-
-
-class PendingTool(Struct, frozen=True):
-    """A call of a tool of this server."""
-
-    id: str  # as the client sees it
-    tool: ServerTool
-    arguments: dict[str, Any]
-
-
-class _Call(Struct):
-    """A call that the model made in this round."""
-
-    id: str
-    name: str  # as sent upstream
-    tool: ServerTool | None
-    arguments: str = ""
 
 
 class Rounds:
@@ -179,7 +158,7 @@ class Rounds:
     def feed(self, chunk: ChatChunk) -> list[StreamEvent]:
         """Take the next chunk of the present call. Raises ``Fault``."""
         if self._emulating:
-            self._emulated += _text_of(chunk)
+            self._emulated += text_of_chunk(chunk)
         return self._take(self._stream.feed(chunk))
 
     def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]:
@@ -227,8 +206,8 @@ class Rounds:
         self._holding_text = False
         self._texts: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: list[_Call] = []
-        self._current: _Call | None = None
+        self._calls: list[MadeCall] = []
+        self._current: MadeCall | None = None
         self._end: MessageDelta | None = None
         self._emulating = False
         self._emulated = ""
@@ -266,7 +245,7 @@ class Rounds:
             case ToolUseStart(id=call_id, name=name):
                 self._used_ids.add(call_id)
                 tool = self._tools.get(name)
-                self._current = _Call(_server_id(call_id, tool), name, tool)
+                self._current = MadeCall(server_id(call_id, tool), name, tool)
                 self._calls.append(self._current)
                 if self._gated and self._is_right(name):
                     self._satisfied, self._gated = True, False
@@ -310,7 +289,7 @@ class Rounds:
         match event:
             case ContentBlockStart(content_block=start):
                 if isinstance(start, ToolUseStart) and start.name in self._tools:
-                    start = _server_start(start, self._tools[start.name])
+                    start = server_start(start, self._tools[start.name])
                 return [ContentBlockStart(index=self._index, content_block=start)]
             case ContentBlockDelta(delta=ThinkingDelta()) if self._reply.display == "omitted":
                 return []
@@ -341,7 +320,7 @@ class Rounds:
         out = self._release()
         if reason not in _EXCUSED and any(call.tool for call in self._calls):
             self.need = Need.TOOLS
-            self.pending = [_pending(call) for call in self._calls if call.tool is not None]
+            self.pending = [pending_tool(call) for call in self._calls if call.tool is not None]
             return out + self._search_now()
         return out + self._stop(end.delta)
 
@@ -376,11 +355,13 @@ class Rounds:
         """Prepare the next try, if there is one."""
         self._tries += 1
         if self._plan.check == "schema" and self._tries == 1:
-            self._next(self._repair(problems), self._reply)
+            again = repair(self.chat, self._plan, "".join(self._texts), problems)
+            self._next(again, self._reply)
         elif self._plan.check == "call" and self._tries == 1:
-            self._next(self._insist(), self._reply)
-        elif self._plan.check == "call" and self._tries == 2 and self._can_emulate():
-            self._next(self._ask_for_json(), replace(self._reply, tools=frozenset()))
+            self._next(insist(self.chat, self._plan, self._reply), self._reply)
+        elif self._plan.check == "call" and self._tries == 2 and can_emulate(self._plan):
+            asked = ask_for_json(self.chat, self._plan, self._reply)
+            self._next(asked, replace(self._reply, tools=frozenset()))
             self._emulating = True
         else:
             return False
@@ -399,70 +380,11 @@ class Rounds:
         most: int | None = getattr(self.chat, self._plan.dialect.max_tokens_field)
         return None if most is None else max(0, most - self._spent[-1].output_tokens)
 
-    # --- other tries ------------------------------------------------------------------------------
-
-    def _quietly(self, **fields: Any) -> ChatRequest:
-        return replace(self.chat, **{**self._plan.quiet, **fields})
-
-    def _insist(self) -> ChatRequest:
-        name = self._reply.forced_tool
-        tool = f"the tool {name}" if name else "one of the tools"
-        return self._quietly(
-            messages=_said(self.chat.messages, f"Call {tool} now. Do not answer in text.")
-        )
-
-    def _repair(self, problems: Sequence[str]) -> ChatRequest:
-        listed = "\n".join(f"- {problem}" for problem in problems)
-        return self._quietly(
-            messages=[
-                *self.chat.messages,
-                AssistantMessage(content="".join(self._texts)),
-                UserMessage(
-                    content=f"That is not valid JSON for the schema:\n{listed}\n"
-                    "Answer again, with the corrected JSON and nothing else."
-                ),
-            ]
-        )
-
-    def _can_emulate(self) -> bool:
-        return self._plan.dialect.json_object or self._plan.dialect.json_schema
-
-    def _ask_for_json(self) -> ChatRequest:
-        schema = self._call_schema()
-        form = ResponseFormat("json_object")
-        if self._plan.dialect.json_schema:
-            form = ResponseFormat("json_schema", JsonSchema(name="call", schema=schema))
-        return self._quietly(
-            messages=_said(self.chat.messages, _call_request(schema)),
-            tools=None,
-            tool_choice=None,
-            parallel_tool_calls=None,
-            response_format=form,
-        )
-
-    def _call_schema(self) -> Raw:
-        """A call as JSON: the tool's name and its arguments."""
-        options = []
-        for tool in self.chat.tools or ():
-            function = tool.function
-            if self._reply.forced_tool in {None, function.name}:
-                parameters = Raw(b"{}") if function.parameters is UNSET else function.parameters
-                options.append(
-                    {
-                        "type": "object",
-                        "description": function.description or "",
-                        "properties": {"name": {"const": function.name}, "arguments": parameters},
-                        "required": ["name", "arguments"],
-                    }
-                )
-        whole = options[0] if len(options) == 1 else {"anyOf": options}
-        return Raw(msgspec.json.encode(whole))
-
     def _after_emulation(self, end: MessageDelta) -> list[StreamEvent]:
         """The JSON as a call, through a stream of its own."""
-        name, arguments = _read_call(plain_json(self._emulated))
+        name, arguments = read_call(plain_json(self._emulated))
         self._begin(self._reply)
-        if name not in self._reply.tools or not self._fits(name, arguments):
+        if name not in self._reply.tools or not fits(self._plan, name, arguments):
             raise Fault(FaultKind.GARBAGE, NOT_CALLED)
         function = FunctionDelta(name, arguments)
         delta = ChatDelta(tool_calls=[ToolCallDelta(0, f"call_{len(self._spent)}", function)])
@@ -476,13 +398,6 @@ class Rounds:
         self._end = replace(self._end, usage=end.usage)
         self._spent.pop()
         return out + self._decide()
-
-    def _fits(self, name: str, arguments: str) -> bool:
-        for tool in self.chat.tools or self._plan.book.functions:
-            if tool.function.name == name and tool.function.parameters is not UNSET:
-                check = SchemaCheck(tool.function.parameters, "tools")
-                return not check.problems(arguments)
-        return True
 
     # --- tools of this server ---------------------------------------------------------------------
 
@@ -587,82 +502,3 @@ class Rounds:
             return found_tools(search_bm25(str(query), tools))
         except SearchError as error:
             return failed(each.tool, error.code)
-
-
-def tool_text(tool: ServerTool, outcome: Outcome, book: ToolBook, seal: Seal) -> str:
-    """What the model reads of a result, in the answer itself and in later turns."""
-    text = readable(tool.kind, outcome.content, seal, is_error=outcome.is_error)
-    if not tool.kind.startswith("tool_search"):
-        return text
-    found = references(msgspec.json.decode(outcome.content))
-    lines = [line for name in found if (line := book.refer(name, "tools")) is not None]
-    return with_definitions(text, lines)
-
-
-def total(spent: Sequence[Usage], uses: dict[str, int]) -> Usage:
-    """The sum of the usage of several calls, and how often server tools ran."""
-    thinking = [
-        each.output_tokens_details.thinking_tokens
-        for each in spent
-        if isinstance(each.output_tokens_details, OutputTokensDetails)
-    ]
-    searches, fetches = uses.get("web_search", 0), uses.get("web_fetch", 0)
-    return Usage(
-        input_tokens=sum(each.input_tokens for each in spent),
-        cache_creation_input_tokens=sum(each.cache_creation_input_tokens for each in spent),
-        cache_read_input_tokens=sum(each.cache_read_input_tokens for each in spent),
-        output_tokens=sum(each.output_tokens for each in spent),
-        output_tokens_details=OutputTokensDetails(sum(thinking)) if thinking else UNSET,
-        server_tool_use=ServerToolUsage(searches, fetches) if searches or fetches else UNSET,
-    )
-
-
-def _server_id(call_id: str, tool: ServerTool | None) -> str:
-    """Ids of server tools are told by their beginning (Anthropic: ``srvtoolu_``, ``mcptoolu_``)."""
-    if tool is None:
-        return call_id
-    head = "mcptoolu_" if tool.kind == "mcp" else "srvtoolu_"
-    return head + call_id.removeprefix("toolu_").removeprefix("call_")[:50]
-
-
-def _server_start(start: ToolUseStart, tool: ServerTool) -> ServerToolUseStart | McpToolUseStart:
-    call_id = _server_id(start.id, tool)
-    if tool.kind == "mcp":
-        return McpToolUseStart(id=call_id, name=tool.name, server_name=tool.server)
-    return ServerToolUseStart(id=call_id, name=tool.name)
-
-
-def _pending(call: _Call) -> PendingTool:
-    assert call.tool is not None
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except ValueError:
-        arguments = {}
-    return PendingTool(call.id, call.tool, arguments if isinstance(arguments, dict) else {})
-
-
-def _said(messages: Sequence[ChatMessage], text: str) -> list[ChatMessage]:
-    """``messages`` with ``text`` at the end of the user's turn."""
-    last = messages[-1]
-    if isinstance(last, UserMessage) and isinstance(last.content, str):
-        return [*messages[:-1], UserMessage(content=f"{last.content}\n\n{text}")]
-    return [*messages, UserMessage(content=text)]
-
-
-def _call_request(schema: Raw) -> str:
-    return f"Call a tool now. Write the call as JSON.\n{schema_instruction(schema)}"
-
-
-def _read_call(text: str) -> tuple[str, str]:
-    """Name and arguments out of JSON; nothing out of anything else."""
-    try:
-        value = json.loads(text)
-        return str(value["name"]), json.dumps(value["arguments"], ensure_ascii=False)
-    except (ValueError, TypeError, KeyError):
-        return "", ""
-
-
-def _text_of(chunk: ChatChunk) -> str:
-    return "".join(
-        choice.delta.content or "" for choice in chunk.choices or () if choice.delta is not None
-    )

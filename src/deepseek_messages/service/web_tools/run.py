@@ -14,7 +14,7 @@ from deepseek_messages.service.web_tools.providers import (
     Query,
     Searcher,
 )
-from deepseek_messages.translation.rounds import PendingTool
+from deepseek_messages.translation.round_parts import PendingTool
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.server_tools import Outcome, ServerTool, failed
 

@@ -30,10 +30,23 @@ def echo(body: Mapping[str, Any]) -> list[Step]:
         arguments = json.dumps(sample(function.get("parameters") or {}), ensure_ascii=False)
         return [thought, Call(function["name"], arguments)]
     if (body.get("response_format") or {}).get("type") == "json_object":
-        answer = {"double": True, role: said}
+        schema = _schema_in(body["messages"])
+        answer = {"double": True, role: said} if schema is None else sample(schema)
         return [thought, Text(json.dumps(answer, ensure_ascii=False))]
     source = "The tool's result was" if role == "tool" else "You said"
     return [thought, Text(f"{INTRODUCTION} {source}: {said}")]
+
+
+def _schema_in(messages: Sequence[Mapping[str, Any]]) -> Any:
+    """The JSON Schema at the end of the system prompt, if one is announced there."""
+    for message in messages:
+        if message["role"] == "system":
+            _, found, schema = _text(message["content"]).rpartition("JSON Schema:\n")
+            try:
+                return json.loads(schema) if found else None
+            except ValueError:
+                return None
+    return None
 
 
 def _tool_to_call(body: Mapping[str, Any], said: str) -> Mapping[str, Any] | None:
