@@ -31,7 +31,7 @@ def test_answered(rig: Rig, capture: Capture) -> None:
     assert reply.seen.refused is None, reply.seen.refused
     if capture.body.get("stream"):
         assert reply.events[-1]["type"] == "message_stop"
-        usage = reply.events[0]["message"]["usage"]
+        usage = reply.events[-2]["usage"]
     else:
         assert reply.body["type"] == "message"
         usage = reply.body["usage"]
