@@ -69,6 +69,7 @@ class Context(Struct, kw_only=True):
     place: SystemPlace
     fills_reasoning: bool  # every assistant turn must carry reasoning
     references: list[str]  # lines that show the tools this message refers to
+    call_ids: set[str] = field(default_factory=set)  # of all calls in the history
     library: Library = field(default_factory=Library)  # what the answer may cite
     edits: Edits = NO_EDITS  # what of the history is left out
 

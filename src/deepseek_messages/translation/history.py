@@ -133,6 +133,7 @@ def _answer(
                 function = FunctionCall(name, "{}" if cleared else arguments_of(block.input))
                 calls[block.id] = ToolCall(sent_id, function)
                 pending.append(PendingCall(block.id, sent_id, block.name, at))
+                context.call_ids.add(block.id)
             case RedactedThinkingBlock():
                 context.notes.once(Action.IGNORED, "redacted_thinking", str(At(index, position)))
             case TextBlock() if citing:

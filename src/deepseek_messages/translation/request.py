@@ -108,6 +108,7 @@ def to_chat(
         model=choice.requested,
         tool_names=book.back,
         tools=frozenset(book.callable),
+        used_tool_ids=frozenset(context.call_ids),
         forced_tool=choosing.forced_tool,
         must_call=choosing.must_call,
         single_tool=_is_single(request),

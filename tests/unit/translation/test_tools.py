@@ -178,6 +178,14 @@ def test_tc09_id_outside_the_alphabet_is_replaced_on_both_sides(tool_id: str) ->
     assert done.messages[2]["tool_call_id"] == sent
 
 
+def test_ids_of_earlier_calls_are_not_given_again() -> None:
+    done = translated(
+        "hi", assistant(call("call_0")), user(result("call_0")), assistant(call("call_1"))
+    )
+
+    assert done.plan.used_tool_ids == {"call_0", "call_1"}
+
+
 def test_tc29_replaced_id_is_the_same_every_time() -> None:
     assert upstream_id("a:1") == "call_" + upstream_id("a:1").removeprefix("call_")
     assert upstream_id("a:1") != upstream_id("a:2")
