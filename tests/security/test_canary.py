@@ -94,7 +94,7 @@ def test_a_wrong_key_is_not_repeated(log_lines: io.StringIO) -> None:
 
 
 def test_what_libraries_log_is_redacted_too(log_lines: io.StringIO) -> None:
-    library = logging.getLogger("some.library")
+    library = logging.getLogger("some.package")
     library.warning("connecting with Bearer %s", KEY)
     try:
         int(f"{WORDS} {KEY}")

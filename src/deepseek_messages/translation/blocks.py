@@ -70,7 +70,7 @@ class Context(Struct, kw_only=True):
     fills_reasoning: bool  # every assistant turn must carry reasoning
     references: list[str]  # lines that show the tools this message refers to
     call_ids: set[str] = field(default_factory=set)  # of all calls in the history
-    library: Library = field(default_factory=Library)  # what the answer may cite
+    citable: Library = field(default_factory=Library)  # what the answer may cite
     edits: Edits = NO_EDITS  # what of the history is left out
 
 
@@ -167,7 +167,7 @@ def _document(block: DocumentBlock, at: At, context: Context) -> Sequence[Conten
     """Text, content and read pages in full, with title and context; others by a note."""
     if documents.is_citable(block):
         context.notes.once(Action.EMULATED, "citations", str(at))
-    library = context.library
+    library = context.citable
     match block.source:
         case PlainTextSource(data=text):
             return documents.text_document(block, text, library)
@@ -189,7 +189,7 @@ def _content(
     block: DocumentBlock, source: ContentSource, at: At, context: Context
 ) -> Sequence[ContentPart]:
     """Content blocks, or the pages of a PDF."""
-    library = context.library
+    library = context.citable
     if isinstance(source.content, str):
         return documents.text_document(block, source.content, library)
     if not isinstance(source, documents.PagesSource):
@@ -206,7 +206,7 @@ def _content(
 def _search_result(block: SearchResultBlock, at: At, context: Context) -> Sequence[ContentPart]:
     if documents.is_citable(block):
         context.notes.once(Action.EMULATED, "citations", str(at))
-    return documents.search_result(block, context.library)
+    return documents.search_result(block, context.citable)
 
 
 # --- blocks of server tools, as replayed history --------------------------------------------------
@@ -287,7 +287,7 @@ ERROR_MARK = "[tool error]"
 def result_parts(block: ToolResultBlock, at: At, context: Context) -> list[ContentPart]:
     """The content of a tool's result; an error is marked in its text."""
     if block.tool_use_id in context.edits.results:
-        return _cleared(block, context.library)
+        return _cleared(block, context.citable)
     parts: list[ContentPart] = []
     if isinstance(block.content, str):
         parts.append(TextPart(block.content))

@@ -161,7 +161,7 @@ def _marks(block: TextBlock, context: Context) -> str:
     if not _cites(block):
         return ""
     found = read_citations(block.citations) if isinstance(block.citations, Raw) else []
-    return mark([number for each in found for number in context.library.numbers(each)])
+    return mark([number for each in found for number in context.citable.numbers(each)])
 
 
 def _repeated_call(block: ToolUseBlock, at: At, context: Context) -> None:

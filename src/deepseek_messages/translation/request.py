@@ -85,7 +85,7 @@ def to_chat(
     schema = _schema(request)
     prompt = _system(request, schema, dialect, notes, must_call=choosing.must_call)
     messages = conversation(request, context, prompt)
-    if schema is not None and not context.library.empty:
+    if schema is not None and not context.citable.empty:
         raise Refusal(
             "citations cannot be used together with structured output", path="output_config.format"
         )
@@ -118,7 +118,7 @@ def to_chat(
         reports_stop_string=dialect.reports_stop_string,
         schema=schema,
         prefill=prefill,
-        sources=tuple(context.library.sources),
+        sources=tuple(context.citable.sources),
         applied_edits=edits.applied,
         compaction=compacts,
         no_output=request.max_tokens == 0,

@@ -134,12 +134,12 @@ class Client:
     """A running program on one library."""
 
     def __init__(self, library: Library, program: Program) -> None:
-        self.library = library
+        self.package = library
         self.program = program
 
     def run(self, scenario: str, server: str) -> dict[str, Any]:
         """What the scenario gave. Raises ``AssertionError`` when the program failed in it."""
-        model = self.library.model
+        model = self.package.model
         return self.program.run(scenario=scenario, server=server, key=KEY, model=model)
 
 

@@ -152,7 +152,7 @@ STRUCTURED: dict[str, list[Any] | None] = {
 )
 def test_structured_output(asked: Asked, scenario: str) -> None:
     answer = STRUCTURED[scenario]
-    if asked.client.library.native_schema and scenario == "structured":
+    if asked.client.package.native_schema and scenario == "structured":
         answer = [Text(ADA)]
     got = asked(scenario, *([answer] if answer else []))
     forced = {"name": "name", "age": 1}  # what the double makes of the schema
@@ -182,7 +182,7 @@ def test_thinking_is_shown_and_replayed(asked: Asked) -> None:
     assert asked.sent()["thinking"] == {"type": "enabled"}
     (answer,) = [m for m in asked.sent(1)["messages"] if m["role"] == "assistant"]
     assert answer["content"] == "One."
-    if asked.client.library.replays_thinking:
+    if asked.client.package.replays_thinking:
         assert answer["reasoning_content"] == "Let me see."
 
 
