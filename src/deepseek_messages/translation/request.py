@@ -103,8 +103,36 @@ def to_chat(
         **_continuation(dialect, prefilled=prefilled),
         **settings.fields,
     )
+    plan = _reply_plan(
+        request,
+        choice,
+        context,
+        choosing,
+        thinks=on,
+        stops=settings.stops,
+        schema=schema,
+        prefill=prefill,
+        compacts=compacts,
+    )
+    return Translation(chat, plan, _rounds(request, plan, book, dialect))
+
+
+def _reply_plan(
+    request: MessagesRequest,
+    choice: Choice,
+    context: Context,
+    choosing: Choosing,
+    *,
+    thinks: bool,
+    stops: tuple[str, ...],
+    schema: Raw | None,
+    prefill: str,
+    compacts: bool,
+) -> ReplyPlan:
+    """What the answer's translation must know, once the conversation is translated."""
     display = request.thinking.display if request.thinking is not None else None
-    plan = ReplyPlan(
+    book = context.tools
+    return ReplyPlan(
         model=choice.requested,
         tool_names=book.back,
         tools=frozenset(book.callable),
@@ -112,18 +140,17 @@ def to_chat(
         forced_tool=choosing.forced_tool,
         must_call=choosing.must_call,
         single_tool=_is_single(request),
-        thinking=on,
+        thinking=thinks,
         display="omitted" if display == "omitted" else "shown",
-        stop_sequences=settings.stops,
-        reports_stop_string=dialect.reports_stop_string,
+        stop_sequences=stops,
+        reports_stop_string=context.dialect.reports_stop_string,
         schema=schema,
         prefill=prefill,
         sources=tuple(context.citable.sources),
-        applied_edits=edits.applied,
+        applied_edits=context.edits.applied,
         compaction=compacts,
         no_output=request.max_tokens == 0,
     )
-    return Translation(chat, plan, _rounds(request, plan, book, dialect))
 
 
 def _rounds(
