@@ -728,7 +728,7 @@ def test_an_unreported_output_size_is_estimated() -> None:
     answer.feed(chunk("a" * 10 + "中", "stop"))
     (end, _) = answer.finish()
     assert isinstance(end, MessageDelta)
-    assert end.usage.output_tokens == 4  # 10 × 0.3 and 1 × 0.6, by DeepSeek's rule of thumb
+    assert end.usage.output_tokens == 4  # 10 times 0.3 and once 0.6, by DeepSeek's rule of thumb
 
 
 def test_an_answer_without_end_is_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
