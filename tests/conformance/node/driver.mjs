@@ -66,12 +66,12 @@ const scenarios = {
   async forced_tool(client, model) {
     const tools = [TOOL, { ...TOOL, name: "get_time" }];
     const tool_choice = { type: "tool", name: "get_weather" };
-    const options = { model, max_tokens: 200, tools, tool_choice, messages: HELLO };
+    const options = { model, max_tokens: 200, tools, tool_choice, temperature: 0, messages: HELLO };
     return facts(await client.messages.create(options));
   },
   async any_tool(client, model) {
     const tool_choice = { type: "any" };
-    const options = { model, max_tokens: 200, tools: [TOOL], tool_choice, messages: HELLO };
+    const options = { model, max_tokens: 200, tools: [TOOL], tool_choice, temperature: 0, messages: HELLO };
     return facts(await client.messages.create(options));
   },
   async thinking(client, model) {

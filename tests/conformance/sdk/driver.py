@@ -19,6 +19,9 @@ TOOL = {
         "required": ["city"],
     },
 }
+
+# A small model that rolls dice can ramble to the token limit inside a forced call.
+LIKELIEST = {"temperature": 0}
 HELLO = [{"role": "user", "content": "Say hello."}]
 
 
@@ -90,13 +93,19 @@ def forced_tool(client, model):
         tools=[TOOL, {**TOOL, "name": "get_time"}],
         tool_choice={"type": "tool", "name": "get_weather"},
         messages=HELLO,
+        extra_body=LIKELIEST,
     )
     return facts(message)
 
 
 def any_tool(client, model):
     message = client.messages.create(
-        model=model, max_tokens=200, tools=[TOOL], tool_choice={"type": "any"}, messages=HELLO
+        model=model,
+        max_tokens=200,
+        tools=[TOOL],
+        tool_choice={"type": "any"},
+        messages=HELLO,
+        extra_body=LIKELIEST,
     )
     return facts(message)
 
