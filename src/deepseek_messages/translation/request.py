@@ -83,12 +83,7 @@ def to_chat(
         edits=edits,
     )
     schema = _schema(request)
-    prompt = _system(request, schema, dialect, notes, must_call=choosing.must_call)
-    messages = conversation(request, context, prompt)
-    if schema is not None and not context.citable.empty:
-        raise Refusal(
-            "citations cannot be used together with structured output", path="output_config.format"
-        )
+    messages = _messages(request, context, schema, must_call=choosing.must_call)
     prefill = _mark_prefill(messages, dialect) if prefilled else ""
     mode = thinking.mode(on=on, request=request, dialect=dialect)
     settings = settings_of(request, choice, dialect, notes)
@@ -115,6 +110,21 @@ def to_chat(
         compacts=compacts,
     )
     return Translation(chat, plan, _rounds(request, plan, book, dialect))
+
+
+def _messages(
+    request: MessagesRequest, context: Context, schema: Raw | None, *, must_call: bool
+) -> list[ChatMessage]:
+    """The conversation. Raises ``Refusal`` for sources to cite in structured output, which has no
+    place for citations.
+    """
+    prompt = _system(request, schema, context.dialect, context.notes, must_call=must_call)
+    messages = conversation(request, context, prompt)
+    if schema is not None and not context.citable.empty:
+        raise Refusal(
+            "citations cannot be used together with structured output", path="output_config.format"
+        )
+    return messages
 
 
 def _reply_plan(
