@@ -51,7 +51,15 @@ def test_a_failure_is_shown_and_is_the_exit_code(capsys: pytest.CaptureFixture[s
 
 
 def test_make_takes_it_from_there() -> None:
-    command = ["make", "-n", "live", "UPSTREAM=http://127.0.0.1:1/v1", "KEY=sk-x", "MODEL=m"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "-n",
+        "live",
+        "UPSTREAM=http://127.0.0.1:1/v1",
+        "KEY=sk-x",
+        "MODEL=m",
+    ]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     program = shown.partition("-m tests.live.checks ")[2]
     assert program.split() == [
