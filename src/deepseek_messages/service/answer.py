@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, cast
 
 from msgspec.json import encode
 
@@ -28,7 +28,7 @@ from deepseek_messages.translation.request import sees_images, to_chat
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.stages import Stream
-from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
+from deepseek_messages.upstreams.base import ChatStream, PushingStream, Upstream, UpstreamCall
 from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
@@ -215,6 +215,7 @@ class Answer:
         self._usage: Usage | None = None
         self._usage_is_final = False
         self._told_end = False  # the upstream gave its finish reason
+        self._cut_short = False  # it is to be closed in the middle of its answer
         self._leave = leave
         self.state = State.NEW
         self._take(attempt)
@@ -270,8 +271,10 @@ class Answer:
             assert self._stream is not None
             events: list[StreamEvent] = []
             try:
-                chunks = await self._stream.read()
-                await self._feed(chunks, events)
+                if not self._cut_short:
+                    await self._feed(await self._stream.read(), events)
+                if self._cut_short:
+                    await self._finish_cut(events)
             except Fault as fault:
                 return events + await self.fail(fault)
             if events:
@@ -279,20 +282,65 @@ class Answer:
                 return events
         return []
 
+    def when_ready(self, tell: Callable[[], None] | None) -> bool:
+        """From now on call ``tell`` whenever ``read_now`` has something (``None``: no longer).
+        False where only ``read`` can go on: something has to be awaited.
+        """
+        if tell is not None and (
+            self.state is not State.OPEN or self._machine is None or self._cut_short
+        ):
+            return False
+        stream = self._stream
+        return isinstance(stream, PushingStream) and stream.when_ready(tell)
+
+    def read_now(self) -> list[StreamEvent]:
+        """As ``read``, all that can be had now; an empty list where that would wait. To be called
+        only when told, or ``when_ready`` was true.
+        """
+        machine = self._machine
+        stream = cast("PushingStream", self._stream)
+        assert machine is not None
+        events: list[StreamEvent] = []
+        try:
+            while not self.must_wait and (chunks := stream.read_now()) is not None:
+                self._take_in(machine, chunks, events)
+        except Fault as fault:
+            return events + self._fail(machine, fault)
+        if events:
+            self._look_at(events)
+        return events
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether only ``read`` can go on, or nothing is left."""
+        return self._cut_short or self.state is not State.OPEN
+
     async def _feed(self, chunks: Sequence[ChatChunk], events: list[StreamEvent]) -> None:
         """Add what ``chunks`` come to. Raises ``Fault``; what came before it is in ``events``."""
-        machine = self._machine or await self._machine_ready()
+        self._take_in(self._machine or await self._machine_ready(), chunks, events)
+
+    def _take_in(
+        self, machine: Stream, chunks: Sequence[ChatChunk], events: list[StreamEvent]
+    ) -> None:
         for chunk in chunks:
             events += machine.feed(chunk)
-        if machine.complete and not self._told_end:
-            self._told_end = any(map(_tells_end, chunks))
-        # Complete without the upstream's word: a stop sequence was found here. What the upstream
-        # would still write is not wanted.
         if self._spoken is not None:
             self._spoken.hear(chunks)
-        if not chunks or (machine.complete and not self._told_end):
-            events += machine.finish(await self._cut() if chunks else None)
+        if not chunks:
+            events += machine.finish()
             self.state = State.ENDED
+        elif machine.complete and not self._told_end:
+            self._told_end = any(map(_tells_end, chunks))
+            # Complete without the upstream's word: a stop sequence was found here. What the
+            # upstream would still write is not wanted.
+            self._cut_short = not self._told_end
+
+    async def _finish_cut(self, events: list[StreamEvent]) -> None:
+        """End an answer whose upstream is closed in the middle of it."""
+        machine = await self._machine_ready()
+        events += machine.finish(await self._cut())
+        self._cut_short = False
+        self.state = State.ENDED
 
     async def _cut(self) -> ChatUsage | None:
         """Close the upstream in the middle of its answer; the usage that it would have told."""
@@ -317,7 +365,12 @@ class Answer:
         """End the answer: what closes the open block, and one ``error`` event."""
         self.fault = fault
         self.state = State.ENDED
-        events = (await self._machine_ready()).fail(fault)
+        return self._fail(await self._machine_ready(), fault)
+
+    def _fail(self, machine: Stream, fault: Fault) -> list[StreamEvent]:
+        self.fault = fault
+        self.state = State.ENDED
+        events = machine.fail(fault)
         self._look_at(events)
         return events
 

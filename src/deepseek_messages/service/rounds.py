@@ -2,7 +2,7 @@
 ``translation.rounds``; here it is done: calls are opened and closed, tools are run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -44,6 +44,10 @@ class RoundsAnswer(Answer):
             )
         return plan
 
+    def when_ready(self, _tell: Callable[[], None] | None) -> bool:
+        """Never: between calls something has to be awaited."""
+        return False
+
     async def read(self) -> list[StreamEvent]:
         """As ``Answer.read``."""
         while self.state is State.OPEN:
@@ -72,6 +76,8 @@ class RoundsAnswer(Answer):
 
     async def _feed(self, chunks: Sequence[ChatChunk], events: list[StreamEvent]) -> None:
         await super()._feed(chunks, events)
+        if self._cut_short:
+            await self._finish_cut(events)
         if self.state is State.ENDED:  # the call has
             self.state = State.OPEN
             await self._close_call()

@@ -1,7 +1,7 @@
 """The protocol of an upstream: open a chat request, read typed chunks, close at any time."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -43,6 +43,21 @@ class ChatStream(Protocol):
     async def read(self) -> Sequence[ChatChunk]: ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class PushingStream(ChatStream, Protocol):
+    """A stream that can also tell when it has something, so that nobody need await it."""
+
+    def when_ready(self, tell: Callable[[], None] | None) -> bool:
+        """From now on call ``tell`` whenever ``read_now`` has something (``None``: no longer).
+        False if this one cannot.
+        """
+        ...
+
+    def read_now(self) -> Sequence[ChatChunk] | None:
+        """As ``read``; ``None`` where that would wait."""
+        ...
 
 
 class Upstream(Protocol):

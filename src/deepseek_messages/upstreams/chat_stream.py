@@ -9,7 +9,7 @@ page with a 200), so the first visible byte decides how the body is read:
       └──else─▶ FRAMES ──[DONE], end┘
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from deepseek_messages.translation.chat_json import decode_answer
@@ -40,20 +40,47 @@ class HttpChatStream:
     async def read(self) -> Sequence[ChatChunk]:
         """The chunks that arrived together; empty when the answer ended. Raises ``Fault``."""
         try:
-            return await self._next()
+            while (chunks := self._next()) is None:
+                data = await self._reply.read()
+                if (chunks := self._taken(data)) is not None:
+                    break
         except BaseException:
-            self._state = _State.ENDED
-            self._reply.close()
+            self._give_up()
             raise
+        return chunks
 
-    async def _next(self) -> Sequence[ChatChunk]:
-        chunks: list[ChatChunk] = []
+    def read_now(self) -> Sequence[ChatChunk] | None:
+        """As ``read``; ``None`` where that would wait. Raises ``Fault``."""
+        try:
+            while (chunks := self._next()) is None:
+                data = self._reply.read_now()
+                if data is None:
+                    return None
+                if (chunks := self._taken(data)) is not None:
+                    break
+        except BaseException:
+            self._give_up()
+            raise
+        return chunks
+
+    def when_ready(self, tell: Callable[[], None] | None) -> bool:
+        """As ``HttpReply.when_ready``."""
+        return self._reply.when_ready(tell)
+
+    def _next(self) -> Sequence[ChatChunk] | None:
+        """What is known without another byte: a fault, or the end."""
         if self._reader.broken is not None:
             raise self._reader.broken
-        while not chunks and self._state is not _State.ENDED:
-            data = await self._reply.read()
-            chunks = self._take(data) if data else self._end()
-        return chunks
+        return () if self._state is _State.ENDED else None
+
+    def _taken(self, data: bytes) -> Sequence[ChatChunk] | None:
+        """The chunks that ``data`` completes; ``None`` when more is needed."""
+        chunks = self._take(data) if data else self._end()
+        return chunks if chunks or self._state is _State.ENDED else None
+
+    def _give_up(self) -> None:
+        self._state = _State.ENDED
+        self._reply.close()
 
     async def aclose(self) -> None:
         """Close the connection unless the answer is complete."""

@@ -9,7 +9,7 @@ is set to, and looks at its firing whether anything is due.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 import httptools
@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._due = _NEVER
         self._clock: asyncio.TimerHandle | None = None
         self._clock_at = _NEVER
+        self.feeding = False  # the parser is at work: what it finds is told once, afterwards
         self.sending = False  # the request is not out yet
         self.closing = False
         self.paused_writing = False
@@ -124,13 +125,16 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         reply.heard(len(data))
+        self.feeding = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(http_faults.garbage_fault(reply.origin, "something that is not HTTP"))
-            return
+        finally:
+            self.feeding = False
         if reply.head_too_large:
             self.abort(http_faults.garbage_fault(reply.origin, "headers without end"))
+        reply.tell()
 
     def eof_received(self) -> None:
         """The server will send nothing more; the transport closes itself."""
@@ -226,6 +230,7 @@ class PooledReply:
         "_settled",
         "_size",
         "_stale",
+        "_tell",
         "_waiter",
         "fields",
         "has_head",
@@ -261,6 +266,7 @@ class PooledReply:
         self._ended = False
         self._fault: Fault | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._tell: Callable[[], None] | None = None
         self._inflater: Inflater | None = None
 
     @property
@@ -291,6 +297,12 @@ class PooledReply:
 
     async def read(self) -> bytes:
         """The bytes that have arrived, at least one; empty at the end of the body."""
+        while (data := self.read_now()) is None:
+            await self._wait()
+        return data
+
+    def read_now(self) -> bytes | None:
+        """As ``read``; ``None`` where that would wait."""
         while True:
             if self._pieces:
                 data = self._take()
@@ -306,7 +318,12 @@ class PooledReply:
             else:
                 self._raise_failure()
                 self._connection.expire_at(self._first_by or self._loop.time() + self._limits.idle)
-                await self._wait()
+                return None
+
+    def when_ready(self, tell: Callable[[], None] | None) -> bool:
+        """Call ``tell`` whenever ``read_now`` has something: once for all that came together."""
+        self._tell = tell
+        return True
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""
@@ -370,6 +387,13 @@ class PooledReply:
         """Something has changed."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        elif self._tell is not None and not self._connection.feeding:
+            self._tell()
+
+    def tell(self) -> None:
+        """The parser is done with what came."""
+        if self._tell is not None and (self._pieces or self._ended or self._fault is not None):
+            self._tell()
 
     def heard(self, size: int) -> None:
         """Bytes have come; the connection was alive when the request went out."""

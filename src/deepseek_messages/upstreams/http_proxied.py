@@ -156,6 +156,14 @@ class ProxiedReply:
         except (aiohttp.ClientError, OSError) as error:
             raise proxy_faults.from_read_error(error, self.origin) from error
 
+    def read_now(self) -> bytes | None:
+        """Never: aiohttp gives its bytes to who awaits them."""
+        return None
+
+    def when_ready(self, _tell: Callable[[], None] | None) -> bool:
+        """Never, as above."""
+        return False
+
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""
         return await read_up_to(self, limit)

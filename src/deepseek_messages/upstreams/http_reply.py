@@ -1,6 +1,6 @@
 """An upstream's HTTP answer as its readers see it, whichever library brought it here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -41,6 +41,16 @@ class HttpReply(Protocol):
 
         Raises ``Fault`` when the connection breaks, a deadline passes, or the body is in an
         encoding that was not asked for and cannot be read.
+        """
+        ...
+
+    def read_now(self) -> bytes | None:
+        """As ``read``; ``None`` where that would wait."""
+        ...
+
+    def when_ready(self, tell: Callable[[], None] | None) -> bool:
+        """From now on call ``tell`` whenever ``read_now`` has something, instead of waking who
+        awaits ``read`` (``None``: no longer). False if that cannot be done here.
         """
         ...
 

@@ -74,6 +74,19 @@ class DirectExchange(Exchange):
         cycle = self._cycle
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
+        self._put(data, last=last)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the client reads what it is sent."""
+        return not self._cycle.flow.write_paused
+
+    def write_now(self, data: bytes, *, last: bool = False) -> None:
+        """As ``write``, without waiting."""
+        self._put(data, last=last)
+
+    def _put(self, data: bytes, *, last: bool) -> None:
+        cycle = self._cycle
         self.finished = self.finished or last
         if cycle.disconnected:
             return

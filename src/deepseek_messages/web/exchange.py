@@ -84,6 +84,15 @@ class Exchange:
         self.finished = self.finished or last
         await self.send({"type": "http.response.body", "body": data, "more_body": not last})
 
+    @property
+    def has_room(self) -> bool:
+        """Whether ``write_now`` may be used: the server below takes bytes without waiting."""
+        return False
+
+    def write_now(self, _data: bytes, *, last: bool = False) -> None:
+        """As ``write``, where ``has_room``."""
+        raise NotImplementedError
+
     async def reply(
         self,
         status: int,

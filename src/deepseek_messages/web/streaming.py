@@ -77,6 +77,7 @@ class _Writer:
             await self._commit()
             while events := await self._answer.read():
                 await self._write(events, last=self._answer.ended)
+                await self._pass_on()
         except Fault as fault:
             if not self._exchange.started:
                 raise
@@ -89,6 +90,37 @@ class _Writer:
             note_error(self._exchange.record, self._answer.fault)
         if not self._exchange.finished:
             await self._exchange.write(b"", last=True)
+
+    async def _pass_on(self) -> None:
+        """Write events where the upstream's bytes arrive, without waking this task for each: until
+        the end, or until something has to be awaited, as a client that does not read.
+        """
+        resting = self._loop.create_future()
+
+        def pass_on() -> None:
+            try:
+                if not (resting.done() or self._passed_on()):
+                    resting.set_result(None)
+            except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+                resting.set_exception(error)
+
+        if not self._answer.when_ready(pass_on):
+            return
+        try:
+            pass_on()  # what came before anybody asked to be told
+            await resting
+        finally:
+            self._answer.when_ready(None)
+
+    def _passed_on(self) -> bool:
+        """Write what there is. False when it cannot go on like that."""
+        if not self._exchange.has_room:
+            return False
+        if events := self._answer.read_now():
+            self._last_write = self._loop.time()
+            data = encode_events(self._named(events))
+            self._exchange.write_now(data, last=self._answer.ended)
+        return not self._answer.must_wait
 
     def _tick(self) -> None:
         """Speak if the upstream does not: commit to the 200 after a while, then ping. One timer
