@@ -23,11 +23,13 @@ from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.catalogue import Model, resolve
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Action, Notes
+from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.request import sees_images, to_chat
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.stages import Stream
+from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.upstreams.base import ChatStream, PushingStream, Upstream, UpstreamCall
 from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
@@ -215,6 +217,7 @@ class Answer:
         self._usage: Usage | None = None
         self._usage_is_final = False
         self._told_end = False  # the upstream gave its finish reason
+        self._relay: Relay | None = None  # what passes bytes on from here
         self._cut_short = False  # it is to be closed in the middle of its answer
         self._leave = leave
         self.state = State.NEW
@@ -291,6 +294,7 @@ class Answer:
         ):
             return False
         stream = self._stream
+        self._relay = None
         return isinstance(stream, PushingStream) and stream.when_ready(tell)
 
     def read_now(self) -> list[StreamEvent]:
@@ -301,6 +305,7 @@ class Answer:
         stream = cast("PushingStream", self._stream)
         assert machine is not None
         events: list[StreamEvent] = []
+        self._relay = None
         try:
             while not self.must_wait and (chunks := stream.read_now()) is not None:
                 self._take_in(machine, chunks, events)
@@ -308,7 +313,23 @@ class Answer:
             return events + self._fail(machine, fault)
         if events:
             self._look_at(events)
+        self._relay = self._next_relay(machine, stream)
         return events
+
+    def relay_now(self) -> bytes | None:
+        """What there is, as encoded events, if it is more of the open block and nothing else.
+        ``None`` if that is for ``read_now`` to see.
+        """
+        if self._relay is None:
+            return None
+        return cast("PushingStream", self._stream).relay_now(self._relay)
+
+    def _next_relay(self, machine: Stream, stream: PushingStream) -> Relay | None:
+        """What can pass bytes on from here."""
+        pattern = None if self.must_wait else stream.pattern
+        if pattern is None or not isinstance(machine, MessageStream):
+            return None
+        return machine.relay(pattern)
 
     @property
     def must_wait(self) -> bool:

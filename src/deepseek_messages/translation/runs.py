@@ -9,6 +9,7 @@ bytes. Whatever does not follow the pattern to the byte is decoded as any chunk.
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Literal
 
 import msgspec
@@ -24,7 +25,10 @@ FIELDS: tuple[Field, ...] = ("content", "reasoning_content", "reasoning")
 # The insides of JSON strings, one a line, spelled as our own encoder spells them: characters as
 # they are, the escapes that JSON demands, and none of those it merely allows.
 _SPELLED = rb'[^"\\\x00-\x1f]*(?:\\["\\bfnrt][^"\\\x00-\x1f]*)*'
-_PLAIN = re.compile(_SPELLED + rb"(?:\n" + _SPELLED + rb")*").fullmatch
+PLAIN = re.compile(_SPELLED + rb"(?:\n" + _SPELLED + rb")*").fullmatch
+
+# Bytes that are looked at together: as many as stay in a processor's nearer caches.
+MOST_AT_ONCE = 32 * 1024
 
 _decode_chunk = msgspec.json.Decoder(ChatChunk).decode
 _decode_texts = msgspec.json.Decoder(list[str]).decode
@@ -53,34 +57,59 @@ class Pattern:
         self.field: Field = field
         self._head = b"data: " + before
         self._tail = after
-        self._least = len(self._head) + len(after)
+        self._joint = after + b"\n\n" + self._head
+        self._start, self._end = len(self._head), -len(after)
+
+    def cut(self, data: bytes) -> tuple[list[bytes], int]:
+        """The texts of the frames of this pattern that ``data`` begins with, each as the inside of
+        a JSON string and none of them empty, and how many bytes those frames are.
+        """
+        start, end = self._start, self._end
+        if not data.startswith(self._head):
+            return [], 0
+        data = data[:MOST_AT_ONCE]
+        # Every other line is empty; whether it is so shows below. The last is no whole frame.
+        frames = data.split(b"\n")[:-1:2]
+        while frames and not self._fits(frames[-1]):
+            frames.pop()
+        pieces = [frame[start:end] for frame in frames]
+        # Together again, they must be what came: as good as a look at each, and quicker.
+        if not self._are(pieces, data):
+            pieces = [frame[start:end] for frame in takewhile(self._fits, frames)]
+            if not self._are(pieces, data):
+                return [], 0
+        if b"" in pieces:
+            del pieces[pieces.index(b"") :]
+        # A line end of the upstream's own ends its data there (sse.FrameParser).
+        lines = b"\n".join(pieces)
+        if lines.count(b"\n") >= len(pieces) or PLAIN(lines) is None:
+            return [], 0
+        return pieces, len(pieces) * len(self._joint) + sum(map(len, pieces))
+
+    def _are(self, pieces: list[bytes], data: bytes) -> bool:
+        return data.startswith(self._head + self._joint.join(pieces) + self._tail)
+
+    def _fits(self, frame: bytes) -> bool:
+        return (
+            frame.startswith(self._head)
+            and frame.endswith(self._tail)
+            and len(frame) > self._start - self._end
+        )
 
     def take(self, data: bytes) -> tuple[TextRun | None, bytes]:
         """The frames of this pattern that ``data`` begins with, and what comes after them."""
-        head, tail, least = self._head, self._tail, self._least
-        if not data.startswith(head):
+        pieces, size = self.cut(data)
+        if not pieces:
             return None, data
-        start, end = len(head), -len(tail)
-        frames = data.split(b"\n\n")
-        pieces: list[bytes] = []
-        size = 0
-        for frame in frames[:-1]:
-            if len(frame) <= least or not (frame.startswith(head) and frame.endswith(tail)):
-                break
-            pieces.append(frame[start:end])
-            size += len(frame) + 2
-        rest = data[size:]
         lines = b"\n".join(pieces)
-        if not pieces or _PLAIN(lines) is None:
-            return None, data
         try:
             if b"\\" in lines:
-                texts = _decode_texts(b'["' + lines.replace(b"\n", b'","') + b'"]')
+                texts = _decode_texts(b'["' + b'","'.join(pieces) + b'"]')
             else:
                 texts = lines.decode().split("\n")
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None, data
-        return _run(self.field, texts, pieces), rest
+        return _run(self.field, texts, pieces), data[size:]
 
 
 def pattern_of(frame: bytes, chunk: ChatChunk) -> Pattern | None:

@@ -11,6 +11,7 @@ import msgspec
 from deepseek_messages.translation.chat_json import decode_chunk
 from deepseek_messages.translation.faults import Fault, garbage
 from deepseek_messages.translation.limits import MAX_FRAME_BYTES
+from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.runs import Pattern, RunDelta, TextRun, pattern_of
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import (
@@ -21,7 +22,7 @@ from deepseek_messages.wire.events import (
     ThinkingDelta,
 )
 
-__all__ = ["DONE", "ChunkReader", "FrameParser", "decode_chunk", "encode_events"]
+__all__ = ["DONE", "ChunkReader", "FrameParser", "decode_chunk", "encode_events", "relay"]
 
 DONE = b"[DONE]"  # the payload that ends a stream of chat completions
 
@@ -177,6 +178,13 @@ class ChunkReader:
         return chunks
 
     @property
+    def pattern(self) -> Pattern | None:
+        """What the next bytes follow if the stream goes on as it did; ``None`` in the middle of a
+        frame, or when a pattern is not known.
+        """
+        return self._pattern if self._frames.between and not self._over else None
+
+    @property
     def _over(self) -> bool:
         return self.done or self._fault is not None
 
@@ -269,13 +277,20 @@ _INPUT = _DELTA + b'{"type":"input_json_delta","partial_json":%b}}\n\n'
 
 _TEXT_START = _TEXT.removesuffix(b"%b}}\n\n") + b'"'
 _THINKING_START = _THINKING.removesuffix(b"%b}}\n\n") + b'"'
+_END = b'"}}\n\n'
+
+
+def relay(pattern: Pattern, index: int, *, guarded: bool, room: int) -> Relay:
+    """What turns the frames of ``pattern`` into ours, for the block of that ``index``."""
+    start = (_TEXT_START if pattern.field == "content" else _THINKING_START) % index
+    return Relay(pattern, start, _END, guarded=guarded, room=room, line_safe=_line_safe)
 
 
 def _run(event: RunDelta) -> bytes:
     """All frames of a run; its texts are spelled as ours already."""
     start = _TEXT_START if type(event.delta) is TextDelta else _THINKING_START
-    start, end = start % event.index, b'"}}\n\n'
-    frames = start + (end + start).join(event.spelled) + end
+    start = start % event.index
+    frames = start + (_END + start).join(event.spelled) + _END
     return frames if frames.isascii() else _line_safe(frames)
 
 

@@ -35,7 +35,9 @@ from deepseek_messages.translation.faults import Fault, FaultKind, cut, garbage,
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
 from deepseek_messages.translation.partial_json import is_json
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.runs import RunDelta, TextRun, single_chunks
+from deepseek_messages.translation.relay import Relay
+from deepseek_messages.translation.runs import Pattern, RunDelta, TextRun, single_chunks
+from deepseek_messages.translation.sse import relay
 from deepseek_messages.translation.textpath import Piece, Reasoning, TextPath
 from deepseek_messages.translation.toolcalls import Call, CallBook, CallIds
 from deepseek_messages.translation.usage import estimate_tokens, merge, to_usage
@@ -129,6 +131,7 @@ class MessageStream:
         self._refused = False
         self._stop: StopReason | None = None  # set once it is known how the answer ended
         self._sequence: str | None = None  # the stop sequence that the upstream named
+        self._relay: Relay | None = None  # what passes bytes on, unseen here until it ends
 
     @property
     def state(self) -> State:
@@ -148,6 +151,8 @@ class MessageStream:
 
     def feed(self, chunk: ChatChunk) -> list[StreamEvent]:
         """Take the next chunk. Raises ``Fault`` when it reports or is a failure."""
+        if self._relay is not None:
+            self._end_relay()
         if type(chunk) is TextRun:
             return self._run(chunk)
         if (quick := self._quick(chunk)) is not None:
@@ -170,6 +175,7 @@ class MessageStream:
         """
         if self.state is State.CLOSED:
             return []
+        self._end_relay()
         if self._stop is None:
             raise cut("the upstream's answer ended without a finish reason")
         told = self._usage
@@ -182,6 +188,7 @@ class MessageStream:
 
     def so_far(self) -> Usage | None:
         """What the answer has cost until now, told or estimated; nothing if nothing came."""
+        self._end_relay()
         written = estimate_tokens(self._ascii, self._others)
         if self._usage is None and not written:
             return None
@@ -194,6 +201,7 @@ class MessageStream:
         """
         if self.state is State.CLOSED:
             return []
+        self._end_relay()
         if not self._in_half_a_call():
             self._close()
         self._writer.error(fault.detail())
@@ -216,6 +224,38 @@ class MessageStream:
         for chunk in single_chunks(run):
             self._writer.keep(self.feed(chunk))
         return self._writer.take()
+
+    def relay(self, pattern: Pattern) -> Relay | None:
+        """What passes the frames of ``pattern`` on, as long as they add to the open block and
+        nothing in them needs a look; ``None`` if they need one. It ends with the next call of any
+        other method.
+        """
+        self._end_relay()
+        state = self._writer.state
+        if len(self._runs) != 1:
+            return None
+        if pattern.field == "content":
+            if state is not State.TEXT or not self._path.is_open:
+                return None
+        elif state is not State.THINKING or self._plan.display != "shown":
+            return None
+        self._relay = relay(
+            pattern,
+            self._writer.index,
+            guarded=pattern.field == "content" and self._path.guarded,
+            room=MAX_ANSWER_BYTES - self._ascii - self._others,
+        )
+        return self._relay
+
+    def _end_relay(self) -> None:
+        """Take note of what was passed on."""
+        if self._relay is None:
+            return
+        texts = self._relay.texts()
+        self._relay = None
+        self._count_each("".join(texts), texts)
+        if self.state is State.THINKING:
+            self._reasoning += texts
 
     # --- what a chunk holds -----------------------------------------------------------------------
 

@@ -50,6 +50,21 @@ class TextPath:
             and not self._echo
         )
 
+    @property
+    def guarded(self) -> bool:
+        """Whether text is looked through for the mark-up of tool calls."""
+        return self._dsml is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all text that holds no such mark-up passes now."""
+        return (
+            self._tags is None
+            and self._stops is None
+            and not self._echo
+            and (self._dsml is None or self._dsml.passes("-"))
+        )
+
     def passes_each(self, texts: list[str]) -> bool:
         """Whether ``feed`` would return just each of ``texts``, one after the other."""
         if self._dsml is None and self._stops is None:

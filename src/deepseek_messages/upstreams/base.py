@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.relay import Relay
+from deepseek_messages.translation.runs import Pattern
 from deepseek_messages.wire.chat import ChatChunk, ChatRequest
 
 
@@ -57,6 +59,15 @@ class PushingStream(ChatStream, Protocol):
 
     def read_now(self) -> Sequence[ChatChunk] | None:
         """As ``read``; ``None`` where that would wait."""
+        ...
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """What the next bytes follow if the answer goes on as it did, if that is known."""
+        ...
+
+    def relay_now(self, relay: Relay) -> bytes | None:
+        """What ``relay`` makes of all that is there; ``None`` if that is to be read instead."""
         ...
 
 

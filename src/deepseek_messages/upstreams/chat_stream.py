@@ -14,7 +14,9 @@ from enum import Enum
 
 from deepseek_messages.translation.chat_json import decode_answer
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
+from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.response import chunks_of
+from deepseek_messages.translation.runs import Pattern
 from deepseek_messages.translation.sse import ChunkReader
 from deepseek_messages.upstreams.http_client import HttpReply
 from deepseek_messages.upstreams.http_faults import garbage_fault
@@ -67,11 +69,24 @@ class HttpChatStream:
         """As ``HttpReply.when_ready``."""
         return self._reply.when_ready(tell)
 
+    @property
+    def pattern(self) -> Pattern | None:
+        """What the next frames follow if the answer goes on as it did, if that is known."""
+        return self._reader.pattern if self._state is _State.FRAMES else None
+
+    def relay_now(self, relay: Relay) -> bytes | None:
+        """What ``relay`` makes of all that is there; ``None`` if that is to be read instead."""
+        data = self._reply.peek()
+        frames = relay.take(data) if data else None
+        if frames is not None:
+            self._reply.drop()
+        return frames
+
     def _next(self) -> Sequence[ChatChunk] | None:
         """What is known without another byte: a fault, or the end."""
         if self._reader.broken is not None:
             raise self._reader.broken
-        return () if self._state is _State.ENDED else None
+        return [] if self._state is _State.ENDED else None
 
     def _taken(self, data: bytes) -> Sequence[ChatChunk] | None:
         """The chunks that ``data`` completes; ``None`` when more is needed."""

@@ -9,25 +9,16 @@ is set to, and looks at its firing whether anything is due.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 import httptools
 
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.limits import LINGER_TIMEOUT, MAX_UPSTREAM_HEAD_BYTES
 from deepseek_messages.upstreams import http_faults
-from deepseek_messages.upstreams.http_coding import Inflater
-from deepseek_messages.upstreams.http_reply import KNOWN_CODINGS, Deadlines, read_up_to
-
-# Bytes of a body that wait to be read before the network has to wait.
-HIGH_WATER = 256 * 1024
+from deepseek_messages.upstreams.http_reply import Deadlines
+from deepseek_messages.upstreams.pooled_reply import PooledReply
 
 _NEVER = float("inf")
-
-
-class StaleError(Exception):
-    """A kept connection was already dead when the request went out."""
 
 
 class Owner(Protocol):
@@ -44,6 +35,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
+        self._body: list[bytes] = []  # pieces that the parser has found and the answer has not
+        self.on_body = self._body.append  # called by the parser
         self._parser = httptools.HttpResponseParser(self)
         self._reply: PooledReply | None = None
         self._transport: asyncio.Transport | None = None
@@ -59,7 +52,7 @@ class Connection(asyncio.Protocol):
 
     # --- for the pool -----------------------------------------------------------------------------
 
-    def begin(self, origin: str, limits: Deadlines, first_by: float) -> "PooledReply":
+    def begin(self, origin: str, limits: Deadlines, first_by: float) -> PooledReply:
         """Expect an answer. The request has to be written now."""
         reply = PooledReply(self, origin, limits, first_by, self._loop, kept=self._answers > 0)
         self._reply = reply
@@ -124,17 +117,16 @@ class Connection(asyncio.Protocol):
         if reply is None:  # nothing was asked
             self.abort()
             return
-        reply.heard(len(data))
         self.feeding = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(http_faults.garbage_fault(reply.origin, "something that is not HTTP"))
-        finally:
-            self.feeding = False
-        if reply.head_too_large:
-            self.abort(http_faults.garbage_fault(reply.origin, "headers without end"))
-        reply.tell()
+        self.feeding = False
+        if self._reply is reply:
+            reply.put(self._body)
+        self._body.clear()
+        reply.received(len(data))
 
     def eof_received(self) -> None:
         """The server will send nothing more; the transport closes itself."""
@@ -193,11 +185,6 @@ class Connection(asyncio.Protocol):
         )
         reply.head(status)
 
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        if self._reply is not None:
-            self._reply.put(body)
-
     def on_message_complete(self) -> None:
         """The answer is whole; the connection can be used again if both sides want that."""
         reply = self._reply
@@ -205,252 +192,10 @@ class Connection(asyncio.Protocol):
             return
         self._reply = None
         self._answers += 1
+        reply.put(self._body)
+        self._body.clear()
         reply.end()
         if self.sending or self.closing or not self._parser.should_keep_alive():
             self.abort()
         else:
             self._owner.free(self)
-
-
-class PooledReply:
-    """An ``HttpReply`` whose bytes come from a ``Connection``."""
-
-    __slots__ = (
-        "_connection",
-        "_ended",
-        "_fault",
-        "_first_by",
-        "_head_size",
-        "_inflater",
-        "_kept",
-        "_limits",
-        "_loop",
-        "_paused",
-        "_pieces",
-        "_settled",
-        "_size",
-        "_stale",
-        "_tell",
-        "_waiter",
-        "fields",
-        "has_head",
-        "origin",
-        "status",
-    )
-
-    def __init__(
-        self,
-        connection: Connection,
-        origin: str,
-        limits: Deadlines,
-        first_by: float,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        kept: bool,
-    ) -> None:
-        self.status = 0
-        self.origin = origin
-        self.fields: dict[bytes, bytes] = {}
-        self.has_head = False
-        self._connection = connection
-        self._limits = limits
-        self._first_by = first_by  # 0 once content has come
-        self._loop = loop
-        self._kept = kept  # the connection was used before
-        self._stale = False
-        self._head_size = 0
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._paused = False
-        self._settled = False
-        self._ended = False
-        self._fault: Fault | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._tell: Callable[[], None] | None = None
-        self._inflater: Inflater | None = None
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The last value of each field; names in lower case."""
-        return {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in self.fields.items()
-        }
-
-    # --- for the reader ---------------------------------------------------------------------------
-
-    async def wait_head(self) -> None:
-        """Return once status and headers are there. Raises ``Fault``, ``StaleError``."""
-        while not self.has_head:
-            self._raise_failure()
-            await self._wait()
-
-    async def wait_room(self) -> None:
-        """Return once more of the request can be sent, or the answer has begun."""
-        while self._connection.paused_writing and not self.has_head:
-            self._raise_failure()
-            await self._wait()
-        self._raise_failure()
-
-    def begun(self) -> None:
-        """Content has come: from now on only silence between two reads is limited."""
-        self._first_by = 0.0
-
-    async def read(self) -> bytes:
-        """The bytes that have arrived, at least one; empty at the end of the body."""
-        while (data := self.read_now()) is None:
-            await self._wait()
-        return data
-
-    def read_now(self) -> bytes | None:
-        """As ``read``; ``None`` where that would wait."""
-        while True:
-            if self._pieces:
-                data = self._take()
-                if self._inflater is not None:
-                    data = self._inflated(data)
-                if data:
-                    return data
-            elif self._inflater is not None and self._inflater.more:
-                if data := self._inflated(b""):
-                    return data
-            elif self._ended:
-                return self._last()
-            else:
-                self._raise_failure()
-                self._connection.expire_at(self._first_by or self._loop.time() + self._limits.idle)
-                return None
-
-    def when_ready(self, tell: Callable[[], None] | None) -> bool:
-        """Call ``tell`` whenever ``read_now`` has something: once for all that came together."""
-        self._tell = tell
-        return True
-
-    async def read_all(self, limit: int) -> bytes:
-        """The whole body up to ``limit`` bytes; one byte more when it is longer."""
-        return await read_up_to(self, limit)
-
-    def close(self) -> None:
-        """Drop the connection at once unless the whole body was read. May be called again."""
-        if not self._ended and self._fault is None:
-            self._connection.abort()
-
-    def settle(self) -> None:
-        """Let the few bytes that end the body arrive in their own time."""
-        if not self._ended and not self._settled:
-            self._settled = True
-            self._connection.expire_in(LINGER_TIMEOUT)
-            self._take()
-
-    def _take(self) -> bytes:
-        pieces = self._pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._size = 0
-        if self._paused:
-            self._paused = False
-            self._connection.resume_reading()
-        return data
-
-    def _inflated(self, data: bytes) -> bytes:
-        assert self._inflater is not None
-        try:
-            return self._inflater.feed(data)
-        except ValueError as error:
-            raise self._miscoded() from error
-
-    def _last(self) -> bytes:
-        if self._inflater is not None and not self._inflater.whole:
-            raise self._miscoded()
-        return b""
-
-    def _miscoded(self) -> Fault:
-        return http_faults.garbage_fault(
-            self.origin, "a body that does not fit its content encoding"
-        )
-
-    def _raise_failure(self) -> None:
-        if self._stale:
-            raise StaleError
-        if self._fault is not None:
-            raise self._fault
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    # --- for the connection -----------------------------------------------------------------------
-
-    def wake(self) -> None:
-        """Something has changed."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        elif self._tell is not None and not self._connection.feeding:
-            self._tell()
-
-    def tell(self) -> None:
-        """The parser is done with what came."""
-        if self._tell is not None and (self._pieces or self._ended or self._fault is not None):
-            self._tell()
-
-    def heard(self, size: int) -> None:
-        """Bytes have come; the connection was alive when the request went out."""
-        self._kept = False
-        if not self.has_head:
-            self._head_size += size
-
-    @property
-    def head_too_large(self) -> bool:
-        """Whether the headers have no end in sight."""
-        return not self.has_head and self._head_size > MAX_UPSTREAM_HEAD_BYTES
-
-    def head(self, status: int) -> None:
-        """Status and headers are there."""
-        self.status = status
-        self.has_head = True
-        coding = self.fields.get(b"content-encoding")
-        if coding is not None:
-            self._decode(coding.decode("latin-1").strip().lower())
-        self.wake()
-
-    def _decode(self, coding: str) -> None:
-        if coding not in KNOWN_CODINGS:
-            fault = http_faults.garbage_fault(self.origin, "an unknown content encoding")
-            self._connection.abort(fault)
-        elif coding not in {"", "identity"}:
-            self._inflater = Inflater()
-
-    def put(self, data: bytes) -> None:
-        """A piece of the body."""
-        if self._settled:
-            return
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > HIGH_WATER and not self._paused:
-            self._paused = True
-            self._connection.pause_reading()
-        if self._waiter is not None:
-            self.wake()
-
-    def end(self) -> None:
-        """The body is whole."""
-        self._ended = True
-        self.wake()
-
-    def lost(self) -> None:
-        """The connection ended before the answer did."""
-        self._stale = self._kept
-        self.fail(http_faults.cut_fault(self.origin))
-
-    def fail(self, fault: Fault) -> None:
-        """The answer will not become whole."""
-        self._fault = self._fault or fault
-        self.wake()
-
-    def overdue(self) -> Fault:
-        """The deadline has passed."""
-        if self._first_by:
-            return http_faults.first_byte_timeout(self.origin, self._limits.first_byte)
-        return http_faults.idle_timeout(self.origin, self._limits.idle)

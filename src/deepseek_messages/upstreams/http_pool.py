@@ -9,9 +9,10 @@ from yarl import URL
 
 from deepseek_messages import __version__
 from deepseek_messages.upstreams import http_faults
-from deepseek_messages.upstreams.http_connection import Connection, PooledReply, StaleError
+from deepseek_messages.upstreams.http_connection import Connection
 from deepseek_messages.upstreams.http_reply import Deadlines
 from deepseek_messages.upstreams.origin import Origin
+from deepseek_messages.upstreams.pooled_reply import PooledReply, StaleError
 
 USER_AGENT = f"deepseek-messages/{__version__}"
 

@@ -164,6 +164,13 @@ class ProxiedReply:
         """Never, as above."""
         return False
 
+    def peek(self) -> bytes:
+        """Nothing, as above."""
+        return b""
+
+    def drop(self) -> None:
+        """Never called."""
+
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""
         return await read_up_to(self, limit)

@@ -54,6 +54,14 @@ class HttpReply(Protocol):
         """
         ...
 
+    def peek(self) -> bytes:
+        """What ``read_now`` would give; nothing where that may not be what was received."""
+        ...
+
+    def drop(self) -> None:
+        """What was peeked at has been taken; the next bytes may come as late as after a read."""
+        ...
+
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""
         ...

@@ -116,6 +116,10 @@ class _Writer:
         """Write what there is. False when it cannot go on like that."""
         if not self._exchange.has_room:
             return False
+        if (frames := self._answer.relay_now()) is not None:
+            self._last_write = self._loop.time()
+            self._exchange.write_now(frames)
+            return True
         if events := self._answer.read_now():
             self._last_write = self._loop.time()
             data = encode_events(self._named(events))

@@ -352,7 +352,7 @@ async def test_closing_the_upstream_closes_streams_under_way() -> None:
 async def test_a_server_that_never_ends_its_body_loses_the_connection_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deepseek_messages.upstreams.http_connection.LINGER_TIMEOUT", 0.01)
+    monkeypatch.setattr("deepseek_messages.upstreams.pooled_reply.LINGER_TIMEOUT", 0.01)
     with raw_upstream([ReadRequest(), chunked_sse_head(), chunk(STREAM), Stall()]) as server:
         async with connected(server.url) as upstream:
             assert text_of(await read_all(await upstream.open(call()))) == "Hello!"

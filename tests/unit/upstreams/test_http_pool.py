@@ -12,8 +12,8 @@ import pytest
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.limits import MAX_UPSTREAM_HEAD_BYTES
 from deepseek_messages.upstreams.http_client import HttpClient
-from deepseek_messages.upstreams.http_connection import HIGH_WATER
 from deepseek_messages.upstreams.origin import Origin
+from deepseek_messages.upstreams.pooled_reply import HIGH_WATER
 from tests.support.certificates import self_signed
 from tests.support.servers import (
     Gate,

@@ -1,0 +1,85 @@
+"""More of the open block, bytes to bytes.
+
+Nearly all of a stream is frames that follow one pattern (``runs``) and add to the block that is
+open. Of such a frame only the text matters, and its spelling is ours already, so the client's
+frame is the same text between other bytes. What was passed on is kept, and told to the stream of
+events before anything else happens to it (``texts``). Whatever is not certainly such a frame goes
+the ordinary way, which gives the same bytes.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from deepseek_messages.translation.runs import Pattern
+
+_decode_texts = msgspec.json.Decoder(list[str]).decode
+
+# What a text may end in that could be the beginning of a tool call's mark-up (``dsml``).
+_BREAKS = (b"\\n", b"\\r")
+
+
+class Relay:
+    """Turns frames of ``pattern`` into frames that begin with ``start`` and end with ``end``.
+
+    ``guarded``: text that could begin a tool call's mark-up is not passed on. ``room`` is how many
+    bytes of text may be. ``line_safe`` makes frames safe that are not ASCII.
+    """
+
+    __slots__ = (
+        "_between",
+        "_end",
+        "_guarded",
+        "_line_safe",
+        "_pattern",
+        "_pieces",
+        "_room",
+        "_start",
+    )
+
+    def __init__(
+        self,
+        pattern: Pattern,
+        start: bytes,
+        end: bytes,
+        *,
+        guarded: bool,
+        room: int,
+        line_safe: Callable[[bytes], bytes],
+    ) -> None:
+        self._pattern = pattern
+        self._start = start
+        self._end = end
+        self._between = end + start
+        self._guarded = guarded
+        self._room = room
+        self._line_safe = line_safe
+        self._pieces: list[bytes] = []
+
+    def take(self, data: bytes) -> bytes | None:
+        """The client's frames for ``data``; ``None``, and nothing has happened, when ``data`` is
+        anything but whole frames of the pattern.
+        """
+        pieces, size = self._pattern.cut(data)
+        if size != len(data) or not size:
+            return None
+        text = b"".join(pieces)
+        if len(text) > self._room:
+            return None
+        if self._guarded and (b"<" in text or any(map(_may_break, pieces))):
+            return None
+        self._room -= len(text)
+        self._pieces += pieces
+        frames = self._start + self._between.join(pieces) + self._end
+        return frames if text.isascii() else self._line_safe(frames)
+
+    def texts(self) -> list[str]:
+        """The texts that were passed on since the last time."""
+        if not self._pieces:
+            return []
+        pieces, self._pieces = self._pieces, []
+        return _decode_texts(b'["' + b'","'.join(pieces) + b'"]')
+
+
+def _may_break(piece: bytes) -> bool:
+    return piece.endswith(_BREAKS)
