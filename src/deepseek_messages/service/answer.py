@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol, cast
 
+from msgspec import UNSET
 from msgspec.json import encode
 
 from deepseek_messages.service.admission import Admission
@@ -17,12 +18,14 @@ from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.cut import Spoken
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
-from deepseek_messages.service.hosting import NO_HOSTING, HostedRun, Hosting
+from deepseek_messages.service.hosting import NO_HOSTING, NO_RUN, HostedRun, Hosting
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
-from deepseek_messages.translation.catalogue import Model, resolve
+from deepseek_messages.translation.catalogue import Choice, Model, resolve
+from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Action, Notes
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.request import sees_images, to_chat
@@ -30,7 +33,16 @@ from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.stages import Stream
 from deepseek_messages.translation.stream import MessageStream
-from deepseek_messages.upstreams.base import ChatStream, PushingStream, Upstream, UpstreamCall
+from deepseek_messages.translation.whole import whole_message
+from deepseek_messages.upstreams.base import (
+    ChatStream,
+    PushingStream,
+    SentCall,
+    Upstream,
+    UpstreamCall,
+    as_pushing,
+    as_quick,
+)
 from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
@@ -107,9 +119,7 @@ class Answerer:
         happens. Raises ``Refusal`` for a request that cannot be served, ``Fault`` when the
         upstream cannot say what it serves.
         """
-        record.requested_model = request.model[:100]
-        record.stream = bool(request.stream)
-        record.upstream = self._upstream.name
+        _note_request(record, request, self._upstream)
         self._admission.enter(caller.identity)
         try:
             return await self._translated(request, caller, record, session)
@@ -126,18 +136,36 @@ class Answerer:
     ) -> "Answer":
         named = _affinity(caller, session or _user_of(request))
         run = await self._hosting.prepare(request, caller)
-        route = route_to(self._upstream, lambda: _need(request, named))
-
-        async def translate(upstream: Upstream) -> Attempt:
-            return await self._attempt(request, caller, record, named, upstream=upstream, run=run)
-
-        attempts = Attempts(route, translate)
+        attempts = self._attempts(request, caller, record, named, run)
         try:
             attempt = await attempts.first()
         except BaseException:
-            route.close()
+            attempts.route.close()
             await run.tools.aclose()
             raise
+        return self._made(attempt, attempts, request, caller, record)
+
+    def _attempts(
+        self,
+        request: MessagesRequest,
+        caller: Caller,
+        record: RequestRecord,
+        named: str | None,
+        run: HostedRun,
+    ) -> Attempts:
+        async def translate(upstream: Upstream) -> Attempt:
+            return await self._attempt(request, caller, record, named, upstream=upstream, run=run)
+
+        return Attempts(route_to(self._upstream, lambda: _need(request, named)), translate)
+
+    def _made(
+        self,
+        attempt: Attempt,
+        attempts: Attempts,
+        request: MessagesRequest,
+        caller: Caller,
+        record: RequestRecord,
+    ) -> "Answer":
         kind = Answer if attempt.rounds is None else _rounds_answer()
         return kind(
             attempt=attempt,
@@ -146,7 +174,72 @@ class Answerer:
             seal=self._seal.of(caller.identity),
             leave=lambda: self._admission.leave(caller.identity),
             record=record,
+            streams=bool(request.stream),
         )
+
+    def answer_now(
+        self,
+        request: MessagesRequest,
+        caller: Caller,
+        record: RequestRecord,
+        session: str | None = None,
+    ) -> "Answer | None":
+        """As ``answer``, for a request whose translation need not wait for anything; ``None``, and
+        nothing has happened, for any other, also for one that is to be refused.
+        """
+        if not self._is_quick(request):
+            return None
+        named = _affinity(caller, session or _user_of(request))
+        attempts = None
+        try:
+            self._admission.enter(caller.identity)
+        except Refusal:
+            return None
+        try:
+            attempts = self._attempts(request, caller, record, named, NO_RUN)
+            if (attempt := self._attempt_now(request, caller, record, named, attempts)) is not None:
+                return self._made(attempt, attempts, request, caller, record)
+        except (Refusal, Fault):
+            pass
+        except BaseException:
+            self._let_go(caller, attempts)
+            raise
+        self._let_go(caller, attempts)
+        return None
+
+    def _let_go(self, caller: Caller, attempts: Attempts | None) -> None:
+        self._admission.leave(caller.identity)
+        if attempts is not None:
+            attempts.route.close()
+
+    def _is_quick(self, request: MessagesRequest) -> bool:
+        """Whether nothing has to be asked, read or counted before it can be translated."""
+        return (
+            request.context_management is UNSET
+            and request.mcp_servers is UNSET
+            and (self._hosting is NO_HOSTING or not request.tools)
+            and not self._documents.reads(request)
+        )
+
+    def _attempt_now(
+        self,
+        request: MessagesRequest,
+        caller: Caller,
+        record: RequestRecord,
+        session: str | None,
+        attempts: Attempts,
+    ) -> Attempt | None:
+        upstream = attempts.route.upstream
+        quick = as_quick(upstream)
+        served = quick.known_models() if quick is not None else None
+        if served is None:
+            return None
+        choice = resolve(request.model, served, self._default_model, self._aliases)
+        _note_request(record, request, upstream, choice.model)
+        attempt = self._translate(
+            request, caller, session, upstream=upstream, choice=choice, run=NO_RUN
+        )
+        return attempt if attempts.route.fits(attempt.model, attempt.tokens) else None
 
     async def _attempt(
         self,
@@ -166,9 +259,39 @@ class Answerer:
         request = await self._documents.prepare(request, sees=sees)
         notes = Notes(strict=self._strict)
         edits = await self._editor.edits(request, choice, notes, caller)
-        seal = self._seal.of(caller.identity)
+        return self._translate(
+            request,
+            caller,
+            session,
+            upstream=upstream,
+            choice=choice,
+            run=run,
+            notes=notes,
+            edits=edits,
+        )
+
+    def _translate(
+        self,
+        request: MessagesRequest,
+        caller: Caller,
+        session: str | None,
+        *,
+        upstream: Upstream,
+        choice: Choice,
+        run: HostedRun,
+        notes: Notes | None = None,
+        edits: Edits = NO_EDITS,
+    ) -> Attempt:
+        """The request as ``upstream`` gets it. Raises ``Refusal``."""
+        notes = notes if notes is not None else Notes(strict=self._strict)
         translation = to_chat(
-            request, choice, upstream.dialect, notes, seal, edits=edits, hosted=run.hosted
+            request,
+            choice,
+            upstream.dialect,
+            notes,
+            self._seal.of(caller.identity),
+            edits=edits,
+            hosted=run.hosted,
         )
         call = UpstreamCall(
             request=translation.chat,
@@ -205,7 +328,10 @@ class Answer:
         seal: Seal,
         leave: Callable[[], None],
         record: RequestRecord,
+        streams: bool = False,
     ) -> None:
+        self.streams = streams  # whether the client wants events
+        self._sent: SentCall | None = None  # the call, if it went out before anybody waited
         self.fault: Fault | None = None  # why the events ended in an error
         self._attempts = attempts
         self._message_id = message_id
@@ -243,11 +369,46 @@ class Answer:
         """Return once an upstream accepted the request. Raises ``Fault``."""
         while self.state is State.NEW:
             self._begin_count()
+            sent, self._sent = self._sent, None
             try:
-                self._stream = await self._upstream.open(self._call)
+                opened = sent.stream() if sent is not None else self._upstream.open(self._call)
+                self._stream = await opened
                 self.state = State.OPEN
             except Fault as fault:
                 self._take(await self._attempts.next(fault))
+
+    def send_now(self) -> bool:
+        """Send the request up, if that can be done without waiting; ``opened`` goes on from there.
+        False if not. Raises ``Fault``.
+        """
+        if (quick := as_quick(self._upstream)) is not None:
+            self._sent = quick.send_now(self._call)
+        return self._sent is not None
+
+    def when_sent_has(self, tell: Callable[[], None] | None) -> None:
+        """Call ``tell`` when there is something of what ``send_now`` sent (``None``: no longer)."""
+        if self._sent is not None:
+            self._sent.when_ready(tell)
+
+    def whole_now(self) -> Message | None:
+        """The answer to what ``send_now`` sent, if it has come as a whole and is one of those that
+        ``whole_message`` makes; ``None``, and nothing has happened, if not.
+        """
+        answer = self._sent.answer_now() if self._sent is not None else None
+        if answer is None or self._attempt.rounds is not None:
+            return None
+        message = whole_message(answer, self._plan, self._message_id, seal=self._seal)
+        if message is not None:
+            self._usage, self._usage_is_final = message.usage, True
+            self._record.mark_first_event()
+        return message
+
+    def close_now(self) -> None:
+        """As ``aclose``, for an answer that nobody has opened."""
+        if self.state is not State.CLOSED:
+            self._end()
+        if self._sent is not None:
+            self._sent.close()
 
     def _begin_count(self) -> None:
         if self._counting is not None:
@@ -293,9 +454,9 @@ class Answer:
             self.state is not State.OPEN or self._machine is None or self._cut_short
         ):
             return False
-        stream = self._stream
         self._relay = None
-        return isinstance(stream, PushingStream) and stream.when_ready(tell)
+        stream = as_pushing(self._stream) if self._stream is not None else None
+        return stream is not None and stream.when_ready(tell)
 
     def read_now(self) -> list[StreamEvent]:
         """As ``read``, all that can be had now; an empty list where that would wait. To be called
@@ -397,17 +558,20 @@ class Answer:
 
     async def aclose(self) -> None:
         """Stop the upstream's work, release everything, tell the record. May be called twice."""
-        if self.state is State.CLOSED:
-            return
+        self.close_now()
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    def _end(self) -> None:
+        """Release the place, and tell the record."""
         self.state = State.CLOSED
         self._leave()
         self._attempts.route.close()
         if self._counting is not None:
             self._counting.cancel()
-        self._record.notes = tuple(str(note) for note in self.notes.entries)
+        if self.notes.entries:
+            self._record.notes = tuple(str(note) for note in self.notes.entries)
         self._tell_tokens()
-        if self._stream is not None:
-            await self._stream.aclose()
 
     def _tell_tokens(self) -> None:
         """Of an answer that broke off, what was written until then: the upstream bills it."""
@@ -466,6 +630,16 @@ def _rounds_answer() -> type[Answer]:
     from deepseek_messages.service.rounds import RoundsAnswer  # noqa: PLC0415
 
     return RoundsAnswer
+
+
+def _note_request(
+    record: RequestRecord, request: MessagesRequest, upstream: Upstream, model: Model | None = None
+) -> None:
+    record.requested_model = request.model[:100]
+    record.stream = bool(request.stream)
+    record.upstream = upstream.name
+    if model is not None:
+        record.model = model.id
 
 
 def _tells_end(chunk: ChatChunk) -> bool:

@@ -78,6 +78,14 @@ class DocumentReader:
         self._pages: OrderedDict[tuple[bytes, Kind], list[str]] = OrderedDict()
         self._size = 0
 
+    def reads(self, request: MessagesRequest) -> bool:
+        """Whether ``request`` has a PDF."""
+        return any(
+            any(map(_holds_pdf, message.content))
+            for message in request.messages
+            if message.content and not isinstance(message.content, str)
+        )
+
     async def prepare(self, request: MessagesRequest, *, sees: bool) -> MessagesRequest:
         """``request`` with its PDF documents read; ``sees`` says whether the model takes
         pictures. Raises ``Refusal`` for a file that cannot be read.

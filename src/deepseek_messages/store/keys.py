@@ -49,6 +49,7 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = os.fspath(path)  # looked at for every request, where pathlib is a cost
 
     def load(self) -> list[KeyEntry]:
         """All entries; none when there is no file. Raises ``KeyFileError`` for a line that is
@@ -104,7 +105,7 @@ class KeyFile:
     def stamp(self) -> tuple[int, int, int] | None:
         """What changes whenever the file does; ``None`` without a file."""
         try:
-            status = self.path.stat()
+            status = os.stat(self._name)
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
@@ -118,6 +119,7 @@ class Keyring:
         self._file = file
         self._stamp: tuple[int, int, int] | None = None
         self._known = list(self._fixed)
+        self._version = 0
         self._refresh()
 
     def find(self, key: str) -> str | None:
@@ -131,6 +133,11 @@ class Keyring:
             if hmac.compare_digest(known, digest):
                 found = name
         return found
+
+    def version(self) -> int:
+        """A number that grows whenever the keys change."""
+        self._refresh_or_keep()
+        return self._version
 
     def __len__(self) -> int:
         """How many keys may be used now."""
@@ -150,6 +157,7 @@ class Keyring:
         if stamp == self._stamp:
             return
         self._stamp = stamp
+        self._version += 1
         entries = self._file.load()
         self._known = self._fixed + [(bytes.fromhex(e.digest), e.name) for e in entries]
 

@@ -3,18 +3,20 @@
 Everything passes the redaction, also what libraries log through ``logging``.
 """
 
+import atexit
 import logging
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TextIO, cast
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from deepseek_messages.telemetry.lines import Lines
 from deepseek_messages.telemetry.record import Outcome, RequestRecord
-from deepseek_messages.telemetry.redaction import describe_exception, redact
+from deepseek_messages.telemetry.redaction import describe_exception, redact, redact_text
 
 LogFormat = Literal["console", "json"]
 
@@ -39,8 +41,8 @@ def configure(level: str = "info", style: LogFormat = "console", out: TextIO | N
     ``LEVELS``; raises ``KeyError`` for another.
     """
     number = LEVELS[level]
-    target = out if out is not None else sys.stderr
-    renderer = _as_json if style == "json" else _console(target)
+    target = Lines(out if out is not None else sys.stderr)
+    renderer = _as_json if style == "json" else _console(colors=target.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -49,12 +51,12 @@ def configure(level: str = "info", style: LogFormat = "console", out: TextIO | N
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=target),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", target)),
         cache_logger_on_first_use=False,
     )
-    global _json_info  # noqa: PLW0603 - as structlog keeps its own configuration
-    plain = style == "json" and number <= logging.INFO
-    _json_info = target.write if plain else None
+    global _lines, _json_info  # noqa: PLW0603 - as structlog keeps its own configuration
+    _lines = target
+    _json_info = style == "json" and number <= logging.INFO
     root = logging.getLogger()
     root.handlers[:] = [_Forward()]
     root.setLevel(max(number, logging.WARNING))
@@ -62,8 +64,19 @@ def configure(level: str = "info", style: LogFormat = "console", out: TextIO | N
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
-# Where finished JSON lines of ``info`` go; ``None`` while that level or that style is off.
-_json_info: Callable[[str], object] | None = None
+_lines: Lines | None = None
+
+# Whether requests that went well are told as JSON.
+_json_info = False
+
+
+def flush() -> None:
+    """Write what waits to be written. To be called before the process ends."""
+    if _lines is not None:
+        _lines.flush()
+
+
+atexit.register(flush)
 
 
 def log() -> FilteringBoundLogger:
@@ -73,49 +86,66 @@ def log() -> FilteringBoundLogger:
 
 def log_request(record: RequestRecord) -> None:
     """The one line that tells how a request went."""
+    if record.outcome in _FAILED:
+        log().warning("request", **_fields(record))
+    elif record.path in PROBES and record.outcome is Outcome.SERVED:
+        log().debug("request", **_fields(record))
+    elif _json_info and _lines is not None:
+        _lines.later(_line(record))
+    else:
+        log().info("request", **_fields(record))
+
+
+_FAILED = (Outcome.FAULT, Outcome.BUG)
+
+
+def _fields(record: RequestRecord) -> dict[str, object]:
     fields: dict[str, object] = {
         "request_id": record.request_id,
         "method": record.method,
-        "path": record.path,
+        "path": _cleaned(record.path),
         "status": record.status,
         "outcome": record.outcome.value if record.outcome else "",
         "ms": round(record.seconds * 1000, 1),
     }
     if record.first_event is not None:
         fields["first_event_ms"] = round((record.first_event - record.started) * 1000, 1)
-    for name in ("client", "retry", "caller", "requested_model", "model", "upstream"):
-        if value := getattr(record, name):
-            fields[name] = value
+    for name, value in (
+        ("client", record.client),
+        ("retry", record.retry),
+        ("caller", record.caller),
+        ("requested_model", record.requested_model),
+        ("model", record.model),
+        ("upstream", record.upstream),
+        ("error_type", record.error_type),
+    ):
+        if value:
+            fields[name] = _cleaned(value)
     if record.stream:
         fields["stream"] = True
-    if record.error_type:
-        fields["error_type"] = record.error_type
     if record.fault:
         fields |= {"fault": record.fault, "upstream_status": record.upstream_status}
-    if record.tokens is not None:
+    if (tokens := record.tokens) is not None:
         fields["tokens"] = {
-            "in": record.tokens.input,
-            "cache_read": record.tokens.cache_read,
-            "cache_creation": record.tokens.cache_creation,
-            "out": record.tokens.output,
+            "in": tokens.input,
+            "cache_read": tokens.cache_read,
+            "cache_creation": tokens.cache_creation,
+            "out": tokens.output,
         }
     if record.notes:
-        fields["notes"] = list(record.notes[:32])
-    if record.outcome in (Outcome.FAULT, Outcome.BUG):
-        log().warning("request", **fields)
-    elif record.path in PROBES and record.outcome is Outcome.SERVED:
-        log().debug("request", **fields)
-    elif _json_info is not None:
-        _json_info(_line(fields))
-    else:
-        log().info("request", **fields)
+        fields["notes"] = [redact_text(note) for note in record.notes[:32]]
+    return fields
 
 
-def _line(fields: dict[str, object]) -> str:
+# The same few clients and models ask again and again.
+_cleaned = lru_cache(maxsize=256)(redact_text)
+
+
+def _line(record: RequestRecord) -> str:
     """The line that the processors would make of a request: one is written for each, so they are
     not asked.
     """
-    line: dict[str, object] = redact(fields)
+    line = _fields(record)
     line["event"], line["level"] = "request", "info"
     now = datetime.now(UTC).isoformat()
     line["timestamp"] = now.replace("+00:00", "Z")
@@ -135,9 +165,9 @@ def _as_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
     return _encode(event).decode()
 
 
-def _console(target: TextIO) -> structlog.dev.ConsoleRenderer:
+def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(
-        colors=target.isatty(), sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
 
 

@@ -1,20 +1,19 @@
 """Every metric, in one table, in a registry of its own. Names follow Prometheus' conventions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from deepseek_messages.telemetry.record import RequestRecord
+from deepseek_messages.telemetry.record import RequestRecord, Tokens
+from deepseek_messages.telemetry.tallies import CounterTally, HistogramTally
 
 PREFIX = "deepseek_messages"
 
@@ -95,7 +94,9 @@ METRICS: tuple[Metric, ...] = (
 
 
 class Metrics:
-    """The live values of the table. One per application, never global."""
+    """The live values of the table. One per application, never global; used on the event loop's
+    thread only.
+    """
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -103,48 +104,51 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         if process:
             ProcessCollector(namespace=PREFIX, registry=self._registry)
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[str, CounterTally] = {}
         self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._histograms: dict[str, HistogramTally] = {}
         for metric in METRICS:
             self._add(metric)
-        self._children: dict[tuple[str, ...], Counter | Histogram] = {}
-        self.open_requests = self._gauges["open_requests"]
-        self.open_streams = self._gauges["open_streams"]
+        self.open_requests = 0
+        self.open_streams = 0
+        self._gauges["open_requests"].set_function(lambda: self.open_requests)
+        self._gauges["open_streams"].set_function(lambda: self.open_streams)
 
     def _add(self, metric: Metric) -> None:
         name = f"{PREFIX}_{metric.name}"
+        tally: CounterTally | HistogramTally
         match metric.kind:
-            case "counter":
-                self._counters[metric.name] = Counter(
-                    name, metric.help, metric.labels, registry=self._registry
-                )
             case "gauge":
                 self._gauges[metric.name] = Gauge(
                     name, metric.help, metric.labels, registry=self._registry
                 )
+                return
+            case "counter":
+                tally = self._counters[metric.name] = CounterTally(name, metric.help, metric.labels)
             case "histogram":
-                self._histograms[metric.name] = Histogram(
-                    name, metric.help, metric.labels, registry=self._registry, buckets=BUCKETS
+                tally = self._histograms[metric.name] = HistogramTally(
+                    name, metric.help, metric.labels, BUCKETS
                 )
+        self._registry.register(tally)
 
     def observe(self, record: RequestRecord, route: str) -> None:
         """Count a request that has ended. ``route`` is its path template."""
         outcome = record.outcome.value if record.outcome else ""
-        self._count("requests", route, str(record.status), outcome)
-        self._time("request_duration_seconds", record.seconds, route)
+        self._counters["requests"].add((route, str(record.status), outcome))
+        self._histograms["request_duration_seconds"].observe((route,), record.seconds)
         if record.first_event is not None:
             seconds = record.first_event - record.started
-            self._time("time_to_first_event_seconds", seconds, record.model)
+            self._histograms["time_to_first_event_seconds"].observe((record.model,), seconds)
         if record.fault:
-            self._count("upstream_faults", record.upstream, record.fault)
+            self._counters["upstream_faults"].add((record.upstream, record.fault))
         if record.tokens is not None:
-            self._count_tokens(record)
-        self._count_notes(record.notes)
+            self._count_tokens(record.model, record.tokens)
+        for note in record.notes:
+            self._counters["notes"].add((note.partition("=")[0],))
 
     def attempt(self, upstream: str, outcome: str) -> None:
         """Count one try at one of several upstreams."""
-        self._count("upstream_attempts", upstream, outcome)
+        self._counters["upstream_attempts"].add((upstream, outcome))
 
     def members(self, states: Iterable[tuple[str, str, int]]) -> None:
         """Set how several upstreams fare now: name, health and requests of each."""
@@ -155,34 +159,16 @@ class Metrics:
             health.labels(name, state).set(1)
             load.labels(name).set(requests)
 
-    def _count_tokens(self, record: RequestRecord) -> None:
-        assert record.tokens is not None
+    def _count_tokens(self, model: str, tokens: Tokens) -> None:
+        counter = self._counters["tokens"]
         for kind, number in (
-            ("input", record.tokens.input),
-            ("cache_read", record.tokens.cache_read),
-            ("cache_creation", record.tokens.cache_creation),
-            ("output", record.tokens.output),
+            ("input", tokens.input),
+            ("cache_read", tokens.cache_read),
+            ("cache_creation", tokens.cache_creation),
+            ("output", tokens.output),
         ):
             if number > 0:
-                self._count("tokens", record.model, kind, by=number)
-
-    def _count_notes(self, notes: Sequence[str]) -> None:
-        for note in notes:
-            self._count("notes", note.partition("=")[0])
-
-    def _count(self, name: str, *labels: str, by: float = 1) -> None:
-        child = self._children.get((name, *labels))
-        if child is None:
-            child = self._children[name, *labels] = self._counters[name].labels(*labels)
-        assert isinstance(child, Counter)
-        child.inc(by)
-
-    def _time(self, name: str, seconds: float, *labels: str) -> None:
-        child = self._children.get((name, *labels))
-        if child is None:
-            child = self._children[name, *labels] = self._histograms[name].labels(*labels)
-        assert isinstance(child, Histogram)
-        child.observe(seconds)
+                counter.add((model, kind), number)
 
     def render(self) -> bytes:
         """All values in Prometheus' text format."""

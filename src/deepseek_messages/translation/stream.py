@@ -40,7 +40,7 @@ from deepseek_messages.translation.runs import Pattern, RunDelta, TextRun, singl
 from deepseek_messages.translation.sse import relay
 from deepseek_messages.translation.textpath import Piece, Reasoning, TextPath
 from deepseek_messages.translation.toolcalls import Call, CallBook, CallIds
-from deepseek_messages.translation.usage import estimate_tokens, merge, to_usage
+from deepseek_messages.translation.usage import count_characters, estimate_tokens, merge, to_usage
 from deepseek_messages.translation.writer import EventWriter, State
 from deepseek_messages.wire.chat import ChatChunk, ChatDelta, ChatUsage, ChunkChoice, ToolCallDelta
 from deepseek_messages.wire.events import (
@@ -365,9 +365,9 @@ class MessageStream:
         self._runs.append(call)
 
     def _count(self, text: str) -> None:
-        plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
+        plain, others = count_characters(text)
         self._ascii += plain
-        self._others += len(text) - plain
+        self._others += others
         if self._ascii + self._others > MAX_ANSWER_BYTES:
             raise garbage(f"the upstream's answer is longer than {MAX_ANSWER_BYTES} characters")
 

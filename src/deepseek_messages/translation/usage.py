@@ -74,6 +74,12 @@ def estimate_tokens(ascii_characters: int, other_characters: int) -> int:
     return math.ceil(ascii_characters * _TOKENS_PER_ASCII + other_characters * _TOKENS_PER_OTHER)
 
 
+def count_characters(text: str) -> tuple[int, int]:
+    """How many of ``text``'s characters are ASCII, and how many are not."""
+    plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
+    return plain, len(text) - plain
+
+
 def _prompt(usage: ChatUsage, hit: int, counted: int | None) -> int:
     told = _count(usage.prompt_tokens)
     if told:

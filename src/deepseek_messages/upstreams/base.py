@@ -1,7 +1,7 @@
 """The protocol of an upstream: open a chat request, read typed chunks, close at any time."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.runs import Pattern
-from deepseek_messages.wire.chat import ChatChunk, ChatRequest
+from deepseek_messages.wire.chat import ChatAnswer, ChatChunk, ChatRequest
 
 
 class UpstreamCall(Struct, frozen=True, kw_only=True):
@@ -47,7 +47,6 @@ class ChatStream(Protocol):
     async def aclose(self) -> None: ...
 
 
-@runtime_checkable
 class PushingStream(ChatStream, Protocol):
     """A stream that can also tell when it has something, so that nobody need await it."""
 
@@ -107,3 +106,48 @@ class Upstream(Protocol):
     async def aclose(self) -> None:
         """Stop everything and release every resource."""
         ...
+
+
+class SentCall(Protocol):
+    """A call under way, whose answer nobody waits for yet."""
+
+    def when_ready(self, tell: Callable[[], None] | None) -> None:
+        """Call ``tell`` when there is content, or the end, or a failure (``None``: no longer)."""
+        ...
+
+    def answer_now(self) -> ChatAnswer | None:
+        """The whole answer, if all of it has come; ``None``, and nothing has happened, if not."""
+        ...
+
+    async def stream(self) -> ChatStream:
+        """As ``Upstream.open`` from here. Raises ``Fault``."""
+        ...
+
+    def close(self) -> None:
+        """Stop the upstream's work at once. May be called again."""
+        ...
+
+
+class QuickUpstream(Upstream, Protocol):
+    """An upstream that can be asked without waiting."""
+
+    def known_models(self) -> Sequence[Model] | None:
+        """As ``models``, if they are known."""
+        ...
+
+    def send_now(self, call: UpstreamCall) -> SentCall | None:
+        """Send the request; ``None`` if that has to wait. Raises ``Fault``."""
+        ...
+
+
+# One attribute tells: a look at all of a protocol's is too slow for every request.
+
+
+def as_pushing(stream: ChatStream) -> PushingStream | None:
+    """``stream``, if it pushes."""
+    return cast("PushingStream", stream) if hasattr(stream, "relay_now") else None
+
+
+def as_quick(upstream: Upstream) -> QuickUpstream | None:
+    """``upstream``, if it can be asked without waiting."""
+    return cast("QuickUpstream", upstream) if hasattr(upstream, "send_now") else None

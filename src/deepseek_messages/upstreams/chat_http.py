@@ -28,6 +28,7 @@ from deepseek_messages.upstreams.http_client import Deadlines, HttpClient, HttpR
 from deepseek_messages.upstreams.model_list import ModelList
 from deepseek_messages.upstreams.origin import Origin
 from deepseek_messages.upstreams.probe import Probe
+from deepseek_messages.upstreams.sent import HttpSentCall
 from deepseek_messages.wire.chat import AssistantMessage, ChatRequest
 
 _ENCODER = msgspec.json.Encoder()
@@ -92,12 +93,32 @@ class ChatHttpUpstream:
         reply = await self._client.send(
             "POST", self._chat_url(call.request), body=body, credential=call.credential
         )
+        return await self._accepted(reply, call)
+
+    async def _accepted(self, reply: HttpReply, call: UpstreamCall) -> HttpChatStream:
         if reply.status == 200:
             return HttpChatStream(reply)
         try:
             raise await self._status_fault(reply, call)
         finally:
             reply.close()
+
+    def send_now(self, call: UpstreamCall) -> HttpSentCall | None:
+        """Send the request on a connection that waits for one; ``None`` when there is none, or
+        something else has to be waited for. Raises ``Fault``.
+        """
+        body = _ENCODER.encode(call.request)
+        url = self._chat_url(call.request)
+        reply = self._client.send_now("POST", url, body=body, credential=call.credential)
+        if reply is None:
+            return None
+        return HttpSentCall(
+            reply, lambda reply: self._accepted(reply, call), again=lambda: self.open(call)
+        )
+
+    def known_models(self) -> Sequence[Model] | None:
+        """As ``models``, if that need not be asked for now."""
+        return self._models.known() if self._settled else None
 
     async def models(self) -> Sequence[Model]:
         """The models the server lists, the configured one first. Cached. Raises ``Fault``."""

@@ -13,6 +13,7 @@ from deepseek_messages.translation.limits import KEEPALIVE_EXPIRY
 from deepseek_messages.upstreams.http_pool import HttpPool
 from deepseek_messages.upstreams.http_reply import Deadlines, HttpReply
 from deepseek_messages.upstreams.origin import Origin, checked_key
+from deepseek_messages.upstreams.pooled_reply import PooledReply
 
 __all__ = ["Deadlines", "HttpClient", "HttpReply"]
 
@@ -71,6 +72,17 @@ class HttpClient:
         """
         key = (_checked(credential) if credential else None) or self._api_key
         return await self._way.request(method, url, body, key, deadlines or self._deadlines)
+
+    def send_now(
+        self, method: str, url: URL, *, body: bytes, credential: str | None = None
+    ) -> PooledReply | None:
+        """Send a request on a kept connection, without waiting; ``None`` when there is none.
+        Raises ``Fault``.
+        """
+        if not isinstance(self._way, HttpPool):
+            return None
+        key = (_checked(credential) if credential else None) or self._api_key
+        return self._way.request_now(method, url, body, key, self._deadlines)
 
     async def aclose(self) -> None:
         """Close all connections, also those in use."""

@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._body: list[bytes] = []  # pieces that the parser has found and the answer has not
         self.on_body = self._body.append  # called by the parser
         self._parser = httptools.HttpResponseParser(self)

@@ -55,6 +55,20 @@ class HttpPool:
         connection = await self._connect(loop, limits, first_by)
         return await self._ask(connection, head, body, limits, first_by)
 
+    def request_now(
+        self, method: str, url: URL, body: bytes, key: str | None, limits: Deadlines
+    ) -> PooledReply | None:
+        """Send a request on an idle connection and return at once; ``None`` when there is none, or
+        the body is one to be sent in pieces. A dead connection shows when the answer is awaited.
+        """
+        connection = self._take() if len(body) < PIECE else None
+        if connection is None:
+            return None
+        first_by = connection.now() + limits.first_byte
+        reply = connection.begin(self._label, limits, first_by)
+        connection.write(self._head(method, url, body, key) + body)
+        return reply
+
     async def aclose(self) -> None:
         """Close all connections, also those in use."""
         for connection in tuple(self._all):

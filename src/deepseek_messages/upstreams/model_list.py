@@ -30,12 +30,16 @@ class ModelList:
         self._until = float("-inf")
         self._asking = asyncio.Lock()
 
+    def known(self) -> Sequence[Model] | None:
+        """The list while it is fresh."""
+        return self._models if self._clock() < self._until else None
+
     async def get(self, dialect: Dialect) -> Sequence[Model]:
         """The list, asked for again when it is old; an old one if the server does not answer.
         Raises ``Fault`` when there never was an answer.
         """
-        if self._clock() < self._until:
-            return self._models
+        if (known := self.known()) is not None:
+            return known
         async with self._asking:
             if self._clock() >= self._until:
                 try:

@@ -161,7 +161,8 @@ class PooledReply:
         """What was peeked at has been taken."""
         self._pieces.clear()
         self._size = 0
-        self._connection.expire_at(self._loop.time() + self._limits.idle)
+        if not self.ended:
+            self._connection.expire_at(self._loop.time() + self._limits.idle)
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""

@@ -65,6 +65,7 @@ def create_app(
         parts.guard,
         parts.metrics,
         messages=Door(endpoints[0], parts.guard),
+        handler=parts.messages,
     )
 
 
@@ -129,7 +130,7 @@ class Parts:
         server = self.settings.server
         pace = Pace(commit_after=server.commit_after, ping_interval=server.ping_interval)
         limit = server.max_body_bytes
-        messages = MessagesHandler(
+        self.messages = messages = MessagesHandler(
             self.answerer, max_body_bytes=limit, pace=pace, metrics=self.metrics
         )
         count = CountHandler(self.count, max_body_bytes=limit)

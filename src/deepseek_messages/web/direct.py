@@ -42,8 +42,10 @@ class DirectExchange(Exchange):
 
     __slots__ = ("_chunked", "_cycle", "_head")
 
-    def __init__(self, cycle: DirectCycle, record: RequestRecord) -> None:
-        super().__init__(cycle.scope, cycle.receive, cycle.send, record)  # type: ignore[arg-type]
+    def __init__(
+        self, cycle: DirectCycle, record: RequestRecord, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(cycle.scope, cycle.receive, cycle.send, record, headers)  # type: ignore[arg-type]
         self._cycle = cycle
         self._head = b""
         self._chunked = True
@@ -109,27 +111,38 @@ class DirectExchange(Exchange):
         content_type: bytes = JSON,
     ) -> None:
         """Send a whole answer."""
+        if self._cycle.flow.write_paused and not self._cycle.disconnected:
+            await self._cycle.flow.drain()
+        self.reply_now(status, body, headers, content_type)
+
+    def reply_now(
+        self,
+        status: int,
+        body: bytes,
+        headers: Iterable[Header] = (),
+        content_type: bytes = JSON,
+    ) -> None:
+        """As ``reply``, without waiting."""
         self._chunked = False
         length = b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))
         self._begin(status, headers, length)
-        await self.write(body, last=True)
+        self._put(body, last=True)
 
     def _begin(self, status: int, headers: Iterable[Header], framing: bytes) -> None:
         self.started = self._cycle.response_started = True
         self.record.status = status
         cycle = self._cycle
-        lines = [_line(name, value) for name, value in headers]
-        lines += [_line(name, value) for name, value in self.extra_headers]
+        lines = b"".join([_line(*header) for header in (*headers, *self.extra_headers)])
         if CLOSE in lines:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
-            lines.append(CLOSE)
+            lines += CLOSE
         self._head = b"%b%brequest-id: %b\r\n%b%b\r\n" % (
             STATUS_LINE[status],
-            b"".join([_line(name, value) for name, value in cycle.default_headers]),
+            _default_lines(*cycle.default_headers),
             self.record.request_id.encode(),
             framing,
-            b"".join(lines),
+            lines,
         )
 
     def _flush(self) -> None:
@@ -144,6 +157,12 @@ class DirectExchange(Exchange):
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+
+@lru_cache(maxsize=8)
+def _default_lines(*headers: Header) -> bytes:
+    """The lines that every answer has: its date, which changes once a second."""
+    return b"".join([_line(name, value) for name, value in headers])
 
 
 @lru_cache(maxsize=1024)

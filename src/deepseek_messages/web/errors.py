@@ -20,6 +20,9 @@ _encode = msgspec.json.Encoder().encode
 BUG = ErrorDetail(type="api_error", message="Internal server error")
 STOPPING = ErrorDetail(type="overloaded_error", message="The server is shutting down")
 
+# In the log only: nobody is there to read it (nginx: "client closed request").
+CLIENT_CLOSED_REQUEST = 499
+
 NOT_FOUND = "Not found: {method} {path}"
 METHOD_NOT_ALLOWED = "Method not allowed: {method} {path}"
 

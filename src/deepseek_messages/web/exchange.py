@@ -2,7 +2,7 @@
 ``request-id`` and is told in the record.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 from deepseek_messages.service.callers import NOBODY, Caller
@@ -14,6 +14,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON = b"application/json"
+
+# Where to look for the product in a user agent; the rest of it is not logged.
+MAX_CLIENT = 64
 
 
 class ClientGoneError(Exception):
@@ -38,20 +41,34 @@ class Exchange:
         "started",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        record: RequestRecord,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         self.scope = scope
         self.receive = receive
         self.send = send
         self.record = record
         self.caller: Caller = NOBODY
         self.route = "none"  # the path template that matched
-        self.headers: dict[str, str] = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in reversed(scope["headers"])
-        }
+        self.headers: dict[str, str] = (
+            first_values(scope["headers"]) if headers is None else headers
+        )
         self.extra_headers: list[Header] = []
         self.started = False  # the status went out
         self.finished = False  # the last byte was handed over
+
+    def describe(self) -> None:
+        """Note in the record who asks, and for what."""
+        record, scope, headers = self.record, self.scope, self.headers
+        record.method = scope["method"][:20]
+        record.path = scope["path"][:200]
+        record.client = headers.get("user-agent", "").partition(" ")[0][:MAX_CLIENT]
+        record.retry = headers.get("x-stainless-retry-count", "")[:4]
 
     def whole_body(self) -> bytes | None:
         """The request's body, if all of it is here and can be had without waiting."""
@@ -110,6 +127,13 @@ class Exchange:
             ],
         )
         await self.write(body, last=True)
+
+
+def first_values(headers: Sequence[Header]) -> dict[str, str]:
+    """The first value of each field, names in lower case."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(headers)
+    }
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

@@ -1,6 +1,7 @@
 """The outermost layer: one exchange and one record per request, and an answer whatever happens."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp
 
@@ -8,29 +9,36 @@ from deepseek_messages.telemetry.logs import log_request
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.telemetry.record import Outcome, RequestRecord
 from deepseek_messages.web.direct import DirectExchange
-from deepseek_messages.web.errors import STOPPING, answer_error, envelope
+from deepseek_messages.web.errors import (
+    CLIENT_CLOSED_REQUEST,
+    STOPPING,
+    answer_error,
+    envelope,
+)
 from deepseek_messages.web.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from deepseek_messages.web.guard import Guard
 from deepseek_messages.web.ids import request_id
+from deepseek_messages.web.messages import MessagesHandler
 from deepseek_messages.web.paths import normalise
-
-# In the log only: nobody is there to read it (nginx: "client closed request").
-CLIENT_CLOSED_REQUEST = 499
-
-# Where to look for the product in a user agent; the rest of it is not logged.
-MAX_CLIENT = 64
+from deepseek_messages.web.short import ShortWay
 
 
 class Front:
     """The ASGI application."""
 
     def __init__(
-        self, router: ASGIApp, guard: Guard, metrics: Metrics, messages: ASGIApp | None = None
+        self,
+        router: ASGIApp,
+        guard: Guard,
+        metrics: Metrics,
+        messages: ASGIApp | None = None,
+        handler: MessagesHandler | None = None,
     ) -> None:
         self._router = router
         self._messages = messages or router  # where the router would lead a direct request
         self._guard = guard
         self._metrics = metrics
+        self.short = ShortWay(self, guard, handler) if handler is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of an ASGI server."""
@@ -54,25 +62,41 @@ class Front:
             scope["app"] = self  # makes the router raise its 404 and 405 instead of answering them
             scope["path"] = normalise(scope["path"])
         scope["exchange"] = exchange
-        _describe(exchange)
-        self._metrics.open_requests.inc()
-        try:
-            await self._answer(exchange)
-        finally:
-            record.mark_ended()
-            self._metrics.open_requests.dec()
-            self._metrics.observe(record, exchange.route)
-            log_request(record)
+        exchange.describe()
+        self.began()
+        await self.carry(exchange, self._route(exchange))
 
-    async def _answer(self, exchange: Exchange) -> None:
+    def began(self) -> None:
+        """A request has begun; ``ended`` follows."""
+        self._metrics.open_requests += 1
+
+    def ended(self, exchange: Exchange) -> None:
+        """Tell a request's record."""
+        record = exchange.record
+        record.mark_ended()
+        self._metrics.open_requests -= 1
+        self._metrics.observe(record, exchange.route)
+        log_request(record)
+
+    async def carry(self, exchange: Exchange, work: Awaitable[None]) -> None:
+        """Do the ``work`` of a request that has begun, answer its failure, and end it."""
+        try:
+            await self._answer(exchange, work)
+        finally:
+            self.ended(exchange)
+
+    async def _route(self, exchange: Exchange) -> None:
+        self._guard.check_source(exchange)
+        if self._guard.is_preflight(exchange):
+            await _allow(exchange)
+        else:
+            app = self._messages if "direct" in exchange.scope else self._router
+            await app(exchange.scope, exchange.receive, exchange.send)
+
+    async def _answer(self, exchange: Exchange, work: Awaitable[None]) -> None:
         record = exchange.record
         try:
-            self._guard.check_source(exchange)
-            if self._guard.is_preflight(exchange):
-                await _allow(exchange)
-            else:
-                app = self._messages if "direct" in exchange.scope else self._router
-                await app(exchange.scope, exchange.receive, exchange.send)
+            await work
             record.outcome = record.outcome or Outcome.SERVED
         except ClientGoneError:
             record.outcome = Outcome.GONE
@@ -102,11 +126,3 @@ async def _allow(exchange: Exchange) -> None:
         ],
     )
     await exchange.write(b"", last=True)
-
-
-def _describe(exchange: Exchange) -> None:
-    record, scope = exchange.record, exchange.scope
-    record.method = scope["method"][:20]
-    record.path = scope["path"][:200]
-    record.client = exchange.headers.get("user-agent", "").partition(" ")[0][:MAX_CLIENT]
-    record.retry = exchange.headers.get("x-stainless-retry-count", "")[:4]

@@ -52,6 +52,7 @@ class Guard:
     ) -> None:
         self._mode = mode
         self._keyring = keyring
+        self._uses = 0  # how often ``use`` was called
         self._local = is_loopback(host)
         self._hosts = frozenset(name.lower() for name in allowed_hosts)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
@@ -61,6 +62,11 @@ class Guard:
         """Check keys in this way from now on."""
         self._mode = mode
         self._keyring = keyring
+        self._uses += 1
+
+    def state(self) -> tuple[int, int]:
+        """What changes whenever the same request may be judged otherwise."""
+        return self._uses, self._keyring.version() if self._mode == "keys" else 0
 
     def check_source(self, exchange: Exchange) -> None:
         """Check Host and Origin; note what a browser may read. For every request, any route."""

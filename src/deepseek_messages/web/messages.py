@@ -1,10 +1,15 @@
 """``POST /v1/messages``."""
 
+from collections.abc import Mapping
+
 import msgspec
 
-from deepseek_messages.service.answer import Answerer
+from deepseek_messages.service.answer import Answer, Answerer
+from deepseek_messages.service.callers import Caller
 from deepseek_messages.telemetry.metrics import Metrics
+from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.web.bodies import read_body
 from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.web.notes import notes_header
@@ -34,13 +39,42 @@ class MessagesHandler:
         session = exchange.headers.get(SESSION_HEADER)
         async with ClientWatch(exchange):
             answer = await self._answerer.answer(request, exchange.caller, exchange.record, session)
-            try:
-                if request.stream:
-                    with self._metrics.open_streams.track_inprogress():
-                        await stream_answer(exchange, answer, self._pace)
-                    return
-                await answer.opened()
-                message = await answer.whole()
-            finally:
-                await answer.aclose()
-            await exchange.reply(200, _encode(message), notes_header(answer.notes.entries))
+            await self._conclude(exchange, answer)
+
+    def at_once(
+        self,
+        body: bytes,
+        caller: Caller,
+        record: RequestRecord,
+        headers: Mapping[str, str],
+    ) -> Answer | None:
+        """The answer to a request that can be had without waiting; ``None`` for any other, also
+        for one that is to be refused. Whoever has it calls ``conclude``, or closes it.
+        """
+        if len(body) > self._max_body_bytes:
+            return None
+        try:
+            request = parse_request(body)
+        except Refusal:
+            return None
+        return self._answerer.answer_now(request, caller, record, headers.get(SESSION_HEADER))
+
+    async def conclude(self, exchange: Exchange, answer: Answer) -> None:
+        """Send ``answer``, wherever it is on its way. Raises as a call does."""
+        async with ClientWatch(exchange):
+            await self._conclude(exchange, answer)
+
+    async def _conclude(self, exchange: Exchange, answer: Answer) -> None:
+        try:
+            if answer.streams:
+                self._metrics.open_streams += 1
+                try:
+                    await stream_answer(exchange, answer, self._pace)
+                finally:
+                    self._metrics.open_streams -= 1
+                return
+            await answer.opened()
+            message = await answer.whole()
+        finally:
+            await answer.aclose()
+        await exchange.reply(200, _encode(message), notes_header(answer.notes.entries))

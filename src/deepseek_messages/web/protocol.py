@@ -4,6 +4,7 @@ and on how long a client may leave its answer unread. Requests for messages take
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import httptools
@@ -25,7 +26,9 @@ from deepseek_messages.web.direct import DirectCycle
 from deepseek_messages.web.errors import envelope
 from deepseek_messages.web.front import Front
 from deepseek_messages.web.ids import request_id
+from deepseek_messages.web.known_head import KnownHead, known_head
 from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
+from deepseek_messages.web.short import ShortAnswer
 from deepseek_messages.wire.errors import ErrorDetail
 
 VERSIONS = ("1.0", "1.1")
@@ -48,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_bytes = 0  # received and not yet a whole head
         self._fields_size = 0
+        self._between = True  # the parser has seen nothing of a request, or all of it
         self._reading_head = True
         self._in_body = False
         self._framing = 0  # bytes of the body that are not paid for by its content
@@ -59,6 +63,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None  # the first of those in the pipeline
         # Only what is not wrapped in a middleware can be called directly.
         self._short_cut = type(self.app) is Front and self.limit_concurrency is None
+        self._short_way = self.app.short if isinstance(self.app, Front) else None
+        self._short: ShortAnswer | None = None  # a request that no task serves
+        self._first = b""  # what came last, if a request begins with it
+        self._known: KnownHead | None = None  # the head of an earlier request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection has to send its first head in time."""
@@ -76,9 +84,14 @@ class BoundedProtocol(HttpToolsProtocol):
             running.message_event.set()
             if isinstance(running, DirectCycle):
                 running.client_gone()
+        self._short = self._known = None
 
     def data_received(self, data: bytes) -> None:
         """Count what arrives before the headers are complete."""
+        begins = self._between and self._is_free()
+        if begins and self._known is not None and self._serve_shortly(self._known, data):
+            return
+        self._first = data if begins else b""
         if self._reading_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES + len(data):
@@ -94,6 +107,44 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(400, MALFORMED)
         elif self._reading_head and self._head_clock is None and not self.transport.is_closing():
             self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
+
+    def _is_free(self) -> bool:
+        """Whether no request is being served or waits."""
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is None or cycle.response_complete
+
+    def _serve_shortly(self, known: KnownHead, data: bytes) -> bool:
+        """Serve ``data`` without the parser, if it is a request like an earlier one."""
+        assert self._short_way is not None
+        body = known.body(data)
+        if body is None:
+            return False
+        self._unset_keepalive_if_required()
+        self._stop_head_clock()
+        self.scope = known.scope  # type: ignore[assignment]
+        short = self._short_way.begin(known, body, self._take_up, self._start_task)
+        if short is None:
+            return False
+        self._short = short
+        return True
+
+    def _take_up(self) -> DirectCycle:
+        """The cycle of a request that has come as a whole."""
+        self.cycle = self._running = cycle = self._direct_cycle(keep_alive=True)
+        cycle.more_body = False
+        return cycle
+
+    def _start_task(self, work: Coroutine[None, None, None]) -> None:
+        """Let the server know of a task, so that it waits for it when it stops."""
+        task = self.loop.create_task(work)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def shutdown(self) -> None:
+        """The server stops: what runs is finished, by a task that it can wait for."""
+        if self._short is not None:
+            self._short.hand_over()
+        super().shutdown()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -119,6 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
+        self._between = False
         self._reading_head = True
         self._fields_size = 0
 
@@ -166,7 +218,19 @@ class BoundedProtocol(HttpToolsProtocol):
         """As uvicorn does it for any request, with a cycle of ours."""
         before: RequestResponseCycle | None = self.cycle
         self.scope |= {"method": "POST", "path": MESSAGES, "raw_path": self.url}
-        self.cycle = DirectCycle(
+        if self._first and self._short_way is not None and self.parser.should_keep_alive():
+            self._known = known_head(self._first, dict(self.scope), self.headers)
+            self._first = b""
+        self.cycle = self._direct_cycle(keep_alive=self.parser.should_keep_alive())
+        self.scope["direct"] = self.cycle  # type: ignore[typeddict-unknown-key]
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _direct_cycle(self, *, keep_alive: bool) -> DirectCycle:
+        return DirectCycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -176,15 +240,9 @@ class BoundedProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=False,
-            keep_alive=self.parser.should_keep_alive(),
+            keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
-        self.scope["direct"] = self.cycle  # type: ignore[typeddict-unknown-key]
-        if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
@@ -199,6 +257,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The request is whole, unless its head is to be read again."""
         self._in_body = False
         if not self._offered:
+            self._between = True
             super().on_message_complete()
 
     def send_400_response(self, _msg: str) -> None:

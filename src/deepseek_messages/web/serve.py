@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from deepseek_messages.settings import ServerSettings, Settings, Source
 from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.store.models import ModelError
-from deepseek_messages.telemetry.logs import log
+from deepseek_messages.telemetry.logs import flush, log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
 from deepseek_messages.web.upstreams import Progress
@@ -70,7 +70,10 @@ def serve(
         info = _info(listener, first_key(settings))
 
         def work(ready: Callable[[], None]) -> None:
-            _server(settings, ready, progress, source).run(sockets=[listener])
+            try:
+                _server(settings, ready, progress, source).run(sockets=[listener])
+            finally:
+                flush()
 
         if settings.server.workers == 1:
             work(lambda: on_ready(info))

@@ -20,7 +20,7 @@ def test_each_metric_is_exported_with_its_help(metric: object) -> None:
 
 def test_two_applications_do_not_share_values() -> None:
     first, second = Metrics(), Metrics()
-    first.open_streams.inc()
+    first.open_streams += 1
     assert "deepseek_messages_open_streams 0.0" in told(second)
 
 
