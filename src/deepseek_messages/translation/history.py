@@ -22,7 +22,8 @@ from deepseek_messages.translation.sources import read_citations
 from deepseek_messages.translation.system import (
     JOINT,
 )
-from deepseek_messages.translation.tools import arguments_of, upstream_id
+from deepseek_messages.translation.tool_names import upstream_id
+from deepseek_messages.translation.tools import arguments_of
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatMessage,
