@@ -52,6 +52,7 @@ class ToolBook:
         self._hosted = hosted
         self.back: dict[str, str] = {}
         self.callable: set[str] = set()
+        self._called: dict[str, str] = {}  # by the history: the client's name -> as sent upstream
         self._defined: dict[str, Function] = {}
         self._deferred: set[str] = set()
         self._left_out: set[str] = set()
@@ -128,9 +129,11 @@ class ToolBook:
 
     def name(self, name: str) -> str:
         """The upstream's name for a tool that the history calls."""
-        sent = upstream_name(name)
-        if sent != name:
-            self.back.setdefault(sent, name)
+        sent = self._called.get(name)
+        if sent is None:
+            self._called[name] = sent = upstream_name(name)
+            if sent != name:
+                self.back.setdefault(sent, name)
         return sent
 
     def choose(self, choice: ToolChoice | None) -> Choosing:
@@ -186,4 +189,4 @@ def _schema_line(name: str, description: str, parameters: bytes) -> str:
 
 def arguments_of(tool_input: Raw) -> str:
     """The arguments text of a replayed call: the client's own JSON, byte for byte."""
-    return bytes(tool_input).decode("utf-8")
+    return str(tool_input, "utf-8")
