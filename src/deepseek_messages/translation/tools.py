@@ -30,6 +30,9 @@ class Choosing(Struct, frozen=True):
     must_call: bool = False
 
 
+FREE = Choosing()
+
+
 class ToolBook:
     """The tools of one request. ``functions`` are those in the head of the prompt; deferred ones
     wait until the conversation refers to them (``defer_loading``, Anthropic's tool search).
@@ -142,12 +145,12 @@ class ToolBook:
         Raises ``Refusal`` for a tool that is not there.
         """
         if choice is None or choice.type in {"auto", "none"}:
-            return Choosing()
+            return FREE
         if choice.type == "tool":
             return self._choose_named(choice.name or "")
         if not self.functions:
             self._notes.add(Action.IGNORED, "tool_choice", "tool_choice")
-            return Choosing()
+            return FREE
         only = self.functions[0].function.name if len(self.functions) == 1 else None
         return Choosing("required", only, must_call=True)
 
@@ -160,7 +163,7 @@ class ToolBook:
             return Choosing(self._named(function), function.name, must_call=True)
         if name in self._left_out:
             self._notes.add(Action.DROPPED, "tool_choice", "tool_choice")
-            return Choosing()
+            return FREE
         raise Refusal(f"Tool '{name}' not found in provided tools", path="tool_choice.name")
 
     def _named(self, function: Function) -> Literal["required"] | NamedToolChoice:
