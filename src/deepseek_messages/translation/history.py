@@ -17,7 +17,7 @@ from deepseek_messages.translation.compaction import HEAD, summarised
 from deepseek_messages.translation.hosted import Piece, pieces
 from deepseek_messages.translation.notes import Action
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.results import PendingCall, Turn, plain_turn
+from deepseek_messages.translation.results import PendingCall, Turn, plain_turn, with_system
 from deepseek_messages.translation.sources import read_citations
 from deepseek_messages.translation.system import JOINT
 from deepseek_messages.translation.tool_names import upstream_id
@@ -63,7 +63,9 @@ def conversation(request: MessagesRequest, context: Context, system: str) -> lis
             continue
         while at < count and given[at].role != "assistant":
             at += 1
-        told = plain_turn(message, calls, context) if plain and at == begin + 1 else None
+        told = plain_turn(message, calls, context) if plain else None
+        if told is not None and at > begin + 1:
+            told = with_system(told, given[begin + 1 : at], context)
         messages += told or _turn(given[begin:at], places[begin:at], calls, context)
         calls = []
     if calls:

@@ -225,12 +225,12 @@ def _tool_fields(
     request: MessagesRequest, book: ToolBook, choosing: Choosing, dialect: Dialect
 ) -> dict[str, Any]:
     """Only with tools: an empty list of them, and a choice among none, would be refused."""
-    single = _is_single(request) and dialect.parallel_tool_calls
-    return {
-        "tools": book.functions,
-        "tool_choice": choosing.tool_choice if dialect.takes_required else None,
-        "parallel_tool_calls": False if single else None,
-    }
+    fields: dict[str, Any] = {"tools": book.functions}
+    if dialect.takes_required:
+        fields["tool_choice"] = choosing.tool_choice
+    if _is_single(request) and dialect.parallel_tool_calls:
+        fields["parallel_tool_calls"] = False
+    return fields
 
 
 _NOTHING = frozenset({b"null", b"[]", b"{}"})

@@ -254,6 +254,24 @@ def plain_turn(
     return told if len(content) >= len(calls) else None
 
 
+def with_system(
+    told: list[ChatMessage], messages: Sequence[InputMessage], context: Context
+) -> list[ChatMessage] | None:
+    """A plain turn with the system messages behind it, as Claude Code sends them, where they keep
+    their place; ``None`` for others.
+    """
+    if context.place != "in_place":
+        return None
+    for message in messages:
+        content = message.content
+        texts = [content] if isinstance(content, str) else _texts(content or ())
+        if texts is None or message.role != "system":
+            return None
+        if text := JOINT.join(texts):
+            told.append(SystemMessage(text))
+    return told
+
+
 def _texts(blocks: Sequence[ContentBlock] | Sequence[ToolResultContent]) -> list[str] | None:
     """Their texts, if they are nothing else."""
     texts = []

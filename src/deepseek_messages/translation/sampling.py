@@ -1,6 +1,7 @@
 """Sampling, limits and stop sequences: from the client's ranges into the upstream's."""
 
 import hashlib
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -147,4 +148,12 @@ def _user_id(metadata: Metadata, dialect: Dialect, notes: Notes) -> str | None:
     if not dialect.user_id:
         notes.add(Action.IGNORED, "metadata.user_id", "metadata.user_id")
         return None
+    return _remembered_digest(user) if len(user) <= _MEMO_CHARS else _digest(user)
+
+
+def _digest(user: str) -> str:
     return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_MEMO_CHARS = 500
+_remembered_digest = lru_cache(256)(_digest)
