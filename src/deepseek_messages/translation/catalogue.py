@@ -219,14 +219,30 @@ def resolve(
     then an id that the upstream serves, then DeepSeek's names and the ``claude-*`` mapping. A
     ``[1m]`` suffix and a ``provider/`` prefix are taken off where the rest is a known name.
     """
-    found = find(requested, served, aliases)
-    if found is not None:
-        return found
-    return Choice(
-        model=_default(default, served),
-        requested=requested,
-        thinking_default=THINKING_BY_NAME.get(default),
-    )
+    last = _resolved.get(requested)
+    if last is not None and last[:3] == (served, default, aliases):
+        return last[3]
+    choice = find(requested, served, aliases)
+    if choice is None:
+        choice = Choice(
+            model=_default(default, served),
+            requested=requested,
+            thinking_default=THINKING_BY_NAME.get(default),
+        )
+    if len(requested) <= _MEMO_NAME_CHARS:
+        if len(_resolved) >= _MEMO_ENTRIES:
+            _resolved.clear()
+        own = None if aliases is None else dict(aliases)
+        _resolved[requested] = (served[:], default, own, choice)
+    return choice
+
+
+# What ``resolve`` said last for a name, and of what: clients ask for few names, many times. It is
+# looked up by the name alone and compared with the rest, which may be neither hashed nor kept (an
+# upstream's list and a table of aliases are the callers' own, and may change).
+_resolved: dict[str, tuple[Sequence[Model], str, Mapping[str, str] | None, Choice]] = {}
+_MEMO_ENTRIES = 256
+_MEMO_NAME_CHARS = 200
 
 
 def find(

@@ -39,6 +39,8 @@ def asking_message(instructions: str | None) -> InputMessage:
 
 def summarised(messages: Sequence[InputMessage]) -> tuple[int, int] | None:
     """Message and block of the last summary in a conversation; what is before it is left out."""
+    if not _has_summary(messages):
+        return None
     for index in range(len(messages) - 1, -1, -1):
         content = messages[index].content
         if not isinstance(content, list):
@@ -48,6 +50,17 @@ def summarised(messages: Sequence[InputMessage]) -> tuple[int, int] | None:
             if isinstance(block, CompactionBlock) and block.content:
                 return index, position
     return None
+
+
+def _has_summary(messages: Sequence[InputMessage]) -> bool:
+    """Every block of every request is looked at here, so nothing is done but that."""
+    for message in messages:
+        content = message.content
+        if type(content) is list:
+            for block in content:
+                if type(block) is CompactionBlock:
+                    return True
+    return False
 
 
 class CompactionStage:

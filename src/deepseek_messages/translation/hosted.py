@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from deepseek_messages.translation.round_parts import tool_text
 from deepseek_messages.translation.server_tools import Outcome, ServerTool
-from deepseek_messages.translation.tools import arguments_of, upstream_id
+from deepseek_messages.translation.tool_names import upstream_id
+from deepseek_messages.translation.tools import arguments_of
 from deepseek_messages.wire.chat import FunctionCall, ToolCall, ToolMessage
 from deepseek_messages.wire.messages import (
     ContentBlock,

@@ -49,7 +49,7 @@ class Notes:
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
         self.entries: list[Note] = []
-        self._seen: set[tuple[Action, str]] = set()
+        self.seen: set[tuple[Action, str]] = set()
 
     def add(self, action: Action, what: str, path: str = "") -> None:
         """Record a change. Raises ``Refusal`` (400, naming ``path``) in strict mode when the
@@ -61,6 +61,12 @@ class Notes:
 
     def once(self, action: Action, what: str, path: str = "") -> None:
         """Like ``add``, but keeps only the first place: for what recurs through a history."""
-        if (action, what) not in self._seen:
-            self._seen.add((action, what))
+        if (action, what) not in self.seen:
+            self.seen.add((action, what))
             self.add(action, what, path)
+
+    def take(self, other: "Notes") -> None:
+        """All that ``other`` collected, as if it had been told here."""
+        for note in other.entries:
+            tell = self.once if (note.action, note.what) in other.seen else self.add
+            tell(note.action, note.what, note.path)

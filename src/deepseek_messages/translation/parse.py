@@ -18,6 +18,7 @@ from deepseek_messages.wire.messages import (
     ContentBlock,
     InputMessage,
     MessagesRequest,
+    Tool,
     ToolResultContent,
 )
 
@@ -39,20 +40,11 @@ def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
     """
     request = _decode(body)
     _check_top(request, counting)
-    for index, message in enumerate(request.messages):
-        if message.role not in ROLES:
-            raise Refusal(
-                f"Input should be 'user', 'assistant' or 'system', not {_shown(message.role)}",
-                path=f"messages.{index}.role",
-            )
-        if message.content is None and not _may_be_empty(message):
-            raise Refusal("Field required", path=f"messages.{index}.content")
+    for message in request.messages:
+        if message.content is None or message.role not in ROLES:
+            _check_messages(request.messages)
+            break
     return request
-
-
-def _may_be_empty(message: InputMessage) -> bool:
-    """System messages may carry settings only; a replayed empty answer is no reason to fail."""
-    return message.role == "system"
 
 
 def _decode(body: bytes) -> MessagesRequest:
@@ -168,8 +160,13 @@ def _check_top(request: MessagesRequest, counting: bool) -> None:
     if request.max_tokens is not None and request.max_tokens < 0:
         raise Refusal("Input should be greater than or equal to 0", path="max_tokens")
     _check_ranges(request)
-    _check_tools(request)
-    _check_format(request)
+    if request.tools:
+        _check_tools(request.tools)
+    choice = request.tool_choice
+    if choice is not None and choice.type == "tool" and not choice.name:
+        raise Refusal("Field required", path="tool_choice.name")
+    if request.output_config is not None or request.output_format is not None:
+        _check_format(request)
 
 
 def _check_ranges(request: MessagesRequest) -> None:
@@ -182,13 +179,24 @@ def _check_ranges(request: MessagesRequest) -> None:
         raise Refusal("Input should be between 0 and 1", path="top_p")
 
 
-def _check_tools(request: MessagesRequest) -> None:
-    for index, tool in enumerate(request.tools or ()):
-        if tool.type in {None, "custom"} and not tool.name:
+def _check_tools(tools: list[Tool]) -> None:
+    for index, tool in enumerate(tools):
+        if not tool.name and tool.type in {None, "custom"}:
             raise Refusal("Field required", path=f"tools.{index}.name")
-    choice = request.tool_choice
-    if choice is not None and choice.type == "tool" and not choice.name:
-        raise Refusal("Field required", path="tool_choice.name")
+
+
+def _check_messages(messages: list[InputMessage]) -> None:
+    """The refusal for the first message that deserves one. System messages may carry settings
+    only; a replayed empty answer is no reason to fail.
+    """
+    for index, message in enumerate(messages):
+        if message.role not in ROLES:
+            raise Refusal(
+                f"Input should be 'user', 'assistant' or 'system', not {_shown(message.role)}",
+                path=f"messages.{index}.role",
+            )
+        if message.content is None and message.role != "system":
+            raise Refusal("Field required", path=f"messages.{index}.content")
 
 
 def _check_format(request: MessagesRequest) -> None:

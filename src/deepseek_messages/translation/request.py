@@ -64,7 +64,9 @@ def to_chat(
 
     Raises ``Refusal`` for what cannot be answered (and in strict mode for what would be lost).
     """
-    request, compacts = _compacting(request, edits, notes)
+    compacts = request.compaction is not None or edits.compact is not None
+    if compacts:
+        request = _compacting(request, edits, notes)
     model = choice.model
     place = system_place(dialect, model.encoding)
     book = ToolBook(dialect, notes, updates_in_place=place == "in_place", hosted=hosted)
@@ -85,19 +87,16 @@ def to_chat(
     schema = _schema(request)
     messages = _messages(request, context, schema, must_call=choosing.must_call)
     prefill = _mark_prefill(messages, dialect) if prefilled else ""
-    mode = thinking.mode(on=on, request=request, dialect=dialect)
     settings = settings_of(request, choice, dialect, notes)
-    chat = ChatRequest(
-        model=model.id,
-        messages=messages,
-        thinking=mode.switch,
-        chat_template_kwargs=mode.template,
-        reasoning_effort=mode.effort,
-        response_format=_response_format(schema, dialect, prefilled=prefilled),
-        **_tool_fields(request, book, choosing, dialect),
-        **_continuation(dialect, prefilled=prefilled),
-        **settings.fields,
-    )
+    fields = settings.fields
+    fields |= thinking.fields_of(on=on, request=request, dialect=dialect)
+    if book.functions:
+        fields |= _tool_fields(request, book, choosing, dialect)
+    if schema is not None:
+        fields["response_format"] = _response_format(schema, dialect, prefilled=prefilled)
+    if prefilled:
+        fields |= _continuation(dialect)
+    chat = ChatRequest(model=model.id, messages=messages, **fields)
     plan = _reply_plan(
         request,
         choice,
@@ -118,7 +117,10 @@ def _messages(
     """The conversation. Raises ``Refusal`` for sources to cite in structured output, which has no
     place for citations.
     """
-    prompt = _system(request, schema, context.dialect, context.notes, must_call=must_call)
+    prompt = system_text(request.system, context.notes)
+    if schema is not None or must_call:
+        more = _instructions(request, schema, context.dialect, context.notes, must_call=must_call)
+        prompt = JOINT.join([part for part in (prompt, *more) if part])
     messages = conversation(request, context, prompt)
     if schema is not None and not context.citable.empty:
         raise Refusal(
@@ -146,7 +148,6 @@ def _reply_plan(
         model=choice.requested,
         tool_names=book.back,
         tools=frozenset(book.callable),
-        used_tool_ids=frozenset(context.call_ids),
         forced_tool=choosing.forced_tool,
         must_call=choosing.must_call,
         single_tool=_is_single(request),
@@ -156,6 +157,7 @@ def _reply_plan(
         reports_stop_string=context.dialect.reports_stop_string,
         schema=schema,
         prefill=prefill,
+        used_tool_ids=frozenset(context.call_ids),
         sources=tuple(context.citable.sources),
         applied_edits=context.edits.applied,
         compaction=compacts,
@@ -176,7 +178,6 @@ def _rounds(
         check = "schema"
     if check == "none" and not book.server:
         return None
-    off = thinking.mode(on=False, request=request, dialect=dialect)
     return RoundPlan(
         dialect=dialect,
         book=book,
@@ -185,24 +186,17 @@ def _rounds(
         if check == "schema" and plan.schema is not None
         else None,
         passes_text=dialect.json_schema and bool(request.stream),
-        quiet={
-            "thinking": off.switch,
-            "chat_template_kwargs": off.template,
-            "reasoning_effort": off.effort,
-        },
+        quiet=thinking.quiet_fields(request, dialect),
     )
 
 
-def _compacting(
-    request: MessagesRequest, edits: Edits, notes: Notes
-) -> tuple[MessagesRequest, bool]:
-    """The request with the question for a summary at its end, if a summary is what it asks for."""
+def _compacting(request: MessagesRequest, edits: Edits, notes: Notes) -> MessagesRequest:
+    """The request with the question for a summary at its end, for a summary is what it asks for."""
     asked = request.compaction or edits.compact
-    if asked is None:
-        return request, False
+    assert asked is not None
     notes.add(Action.EMULATED, "compaction", "compaction")
     question = asking_message(asked.instructions)
-    return replace(request, messages=[*request.messages, question]), True
+    return replace(request, messages=[*request.messages, question])
 
 
 def sees_images(model: Model, dialect: Dialect) -> bool:
@@ -230,15 +224,13 @@ def _tools(request: MessagesRequest, book: ToolBook, notes: Notes) -> Choosing:
 def _tool_fields(
     request: MessagesRequest, book: ToolBook, choosing: Choosing, dialect: Dialect
 ) -> dict[str, Any]:
-    """An empty list of tools, and a choice among none, would be refused."""
-    if not book.functions:
-        return {}
-    single = _is_single(request) and dialect.parallel_tool_calls
-    return {
-        "tools": book.functions,
-        "tool_choice": choosing.tool_choice if dialect.takes_required else None,
-        "parallel_tool_calls": False if single else None,
-    }
+    """Only with tools: an empty list of them, and a choice among none, would be refused."""
+    fields: dict[str, Any] = {"tools": book.functions}
+    if dialect.takes_required:
+        fields["tool_choice"] = choosing.tool_choice
+    if _is_single(request) and dialect.parallel_tool_calls:
+        fields["parallel_tool_calls"] = False
+    return fields
 
 
 _NOTHING = frozenset({b"null", b"[]", b"{}"})
@@ -280,23 +272,23 @@ def _thinking_on(
 CALL_INSTRUCTION = "Answer with a call of one of the tools you are given, and write nothing else."
 
 
-def _system(
+def _instructions(
     request: MessagesRequest, schema: Raw | None, dialect: Dialect, notes: Notes, *, must_call: bool
-) -> str:
-    """The system prompt; with structured output that the upstream cannot constrain, the schema
-    stands at its end, where it stays the same from turn to turn.
+) -> list[str]:
+    """What the model is told behind the system prompt: the schema of structured output that the
+    upstream cannot constrain, which stays the same from turn to turn, and that it must call.
     """
-    parts = [system_text(request.system, notes)]
+    told = []
     if schema is not None and not dialect.json_schema:
         notes.add(Action.EMULATED, "output_config.format", "output_config.format")
-        parts.append(schema_instruction(schema))
+        told.append(schema_instruction(schema))
     if must_call and not dialect.takes_required:
         if request.tool_choice is not None and request.tool_choice.type == "any":
             notes.add(
                 Action.EMULATED, "tool_choice", "tool_choice"
             )  # a named tool is noted already
-        parts.append(CALL_INSTRUCTION)
-    return JOINT.join(part for part in parts if part)
+        told.append(CALL_INSTRUCTION)
+    return told
 
 
 # --- prefill --------------------------------------------------------------------------------------
@@ -345,9 +337,9 @@ def _mark_prefill(messages: list[ChatMessage], dialect: Dialect) -> str:
     return text
 
 
-def _continuation(dialect: Dialect, *, prefilled: bool) -> dict[str, Any]:
+def _continuation(dialect: Dialect) -> dict[str, Any]:
     """What vLLM and SGLang must be told to continue the last message."""
-    if not prefilled or dialect.prefix != "continue_final_message":
+    if dialect.prefix != "continue_final_message":
         return {}
     return {"continue_final_message": True, "add_generation_prompt": False}
 
@@ -361,10 +353,8 @@ def _schema(request: MessagesRequest) -> Raw | None:
     return chosen.schema if chosen is not None else None
 
 
-def _response_format(
-    schema: Raw | None, dialect: Dialect, *, prefilled: bool
-) -> ResponseFormat | None:
-    if schema is None or (prefilled and dialect.prefix == "beta_prefix"):
+def _response_format(schema: Raw, dialect: Dialect, *, prefilled: bool) -> ResponseFormat | None:
+    if prefilled and dialect.prefix == "beta_prefix":
         return None  # "response_format json_object should not be used with prefix" (DeepSeek)
     if dialect.json_schema:
         return ResponseFormat("json_schema", JsonSchema(name="answer", schema=schema))

@@ -22,7 +22,14 @@ from deepseek_messages.wire.chat import (
     ToolMessage,
     UserMessage,
 )
-from deepseek_messages.wire.messages import InputMessage, ToolResultBlock, UnknownBlock
+from deepseek_messages.wire.messages import (
+    ContentBlock,
+    InputMessage,
+    TextBlock,
+    ToolResultBlock,
+    ToolResultContent,
+    UnknownBlock,
+)
 
 INTERRUPTED = "[no result: the tool call was interrupted]"
 
@@ -33,7 +40,12 @@ class PendingCall(Struct, frozen=True):
     id: str
     sent_id: str
     name: str
-    at: At
+    message: int  # where it stands: the message, and the block in it
+    block: int
+
+    @property
+    def at(self) -> At:
+        return At(self.message, self.block)
 
 
 class _Said(Struct):
@@ -147,7 +159,7 @@ class Turn:
                 "`tool_use` ids were found without `tool_result` blocks immediately after:"
                 f" {call.id}. Each `tool_use` block must have a corresponding `tool_result` block"
                 " in the next message.",
-                path=f"messages.{call.at.message}",
+                path=f"messages.{call.message}",
             )
         self._context.notes.add(Action.REPAIRED, "tool_result.missing", str(call.at))
         return [TextPart(INTERRUPTED)]
@@ -203,3 +215,68 @@ class Turn:
             spoken = [part for part in parts if not (isinstance(part, TextPart) and not part.text)]
         messages.append(UserMessage(content=content_of(spoken)))
         parts.clear()
+
+
+# --- plain turns ----------------------------------------------------------------------------------
+
+
+def plain_turn(
+    message: InputMessage, calls: Sequence[PendingCall], context: Context
+) -> list[ChatMessage] | None:
+    """What a ``Turn`` comes to when it is one message: a text, or the results of all calls in
+    their order and texts behind them, as nearly all are. ``None``, and nothing done, for others,
+    and when there is nothing to say.
+
+    With the plain answers this is the inner loop of a long history. A test compares the two ways.
+    """
+    content = message.content
+    if content is None or message.role == "system" or context.references:
+        return None
+    if isinstance(content, str):
+        return None if calls else [UserMessage(content)]
+    told: list[ChatMessage] = []
+    for call, block in zip(calls, content, strict=False):
+        if type(block) is not ToolResultBlock or block.tool_use_id != call.id or block.is_error:
+            return None
+        text = block.content
+        if not isinstance(text, str):
+            texts = _texts(text or ())
+            if texts is None:
+                return None
+            text = JOINT.join(texts)
+        told.append(ToolMessage(tool_call_id=call.sent_id, content=text))
+    if len(content) > len(calls):
+        texts = _texts(content[len(calls) :])
+        if texts is None:
+            return None
+        spoken = filter(None, texts) if context.place == "reminder" else texts  # as in ``_flush``
+        told.append(UserMessage(JOINT.join(spoken)))
+    return told if len(content) >= len(calls) else None
+
+
+def with_system(
+    told: list[ChatMessage], messages: Sequence[InputMessage], context: Context
+) -> list[ChatMessage] | None:
+    """A plain turn with the system messages behind it, as Claude Code sends them, where they keep
+    their place; ``None`` for others.
+    """
+    if context.place != "in_place":
+        return None
+    for message in messages:
+        content = message.content
+        texts = [content] if isinstance(content, str) else _texts(content or ())
+        if texts is None or message.role != "system":
+            return None
+        if text := JOINT.join(texts):
+            told.append(SystemMessage(text))
+    return told
+
+
+def _texts(blocks: Sequence[ContentBlock] | Sequence[ToolResultContent]) -> list[str] | None:
+    """Their texts, if they are nothing else."""
+    texts = []
+    for block in blocks:
+        if type(block) is not TextBlock:
+            return None
+        texts.append(block.text)
+    return texts

@@ -48,13 +48,13 @@ from deepseek_messages.translation.server_tools import (
 )
 from deepseek_messages.translation.stages import Stream
 from deepseek_messages.translation.structured import plain_json
+from deepseek_messages.translation.tool_names import upstream_id
 from deepseek_messages.translation.tool_search import (
     SearchError,
     candidate,
     search_bm25,
     search_regex,
 )
-from deepseek_messages.translation.tools import upstream_id
 from deepseek_messages.translation.tries import ask_for_json, can_emulate, fits, insist, repair
 from deepseek_messages.wire.chat import (
     AssistantMessage,

@@ -1,17 +1,19 @@
 """Sampling, limits and stop sequences: from the client's ranges into the upstream's."""
 
 import hashlib
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct
 
 from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.chat import StreamOptions
-from deepseek_messages.wire.messages import MessagesRequest
+from deepseek_messages.wire.messages import MessagesRequest, Metadata
 
 
 class Settings(Struct, frozen=True):
@@ -27,37 +29,59 @@ _ACCEPTED = (
     "fallbacks", "fallback_credit_token", "billing_policy", "safeguards",
     "safety_check", "tags",
 )  # fmt: skip
+_accepted = attrgetter(*_ACCEPTED)
+_NONE_ACCEPTED = (UNSET,) * len(_ACCEPTED)
 
 
 def settings_of(
     request: MessagesRequest, choice: Choice, dialect: Dialect, notes: Notes
 ) -> Settings:
-    """The request's numbers as the upstream takes them. Raises ``Refusal`` for a bad ``top_k``."""
-    for name in _ACCEPTED:
-        if getattr(request, name) is not UNSET and bytes(getattr(request, name)) != b"null":
-            notes.add(Action.IGNORED, name, name)
-    stops = tuple(dict.fromkeys(text for text in request.stop_sequences or () if text))
-    if "" in (request.stop_sequences or ()):
-        notes.add(Action.IGNORED, "stop_sequences.empty", "stop_sequences")
-    fields: dict[str, Any] = {
-        # Where stop sequences are matched here, an answer must be seen as it grows, to be cut.
-        "stream": (streams := bool(request.stream) or (bool(stops) and matches_here(dialect))),
-        "temperature": _temperature(request, dialect, notes),
-        "top_p": _top_p(request, notes),
-        "top_k": _top_k(request, dialect, notes),
-        "stop": _stop(stops, dialect, notes),
-        "user_id": _user_id(request, dialect, notes),
-        dialect.max_tokens_field: _max_tokens(request, choice, notes),
-    }
-    if streams and dialect.stream_options:
-        fields["stream_options"] = StreamOptions()
+    """The request's numbers as the upstream takes them. Raises ``Refusal`` for a bad ``top_k``.
+
+    Most requests set few of them, so each is looked at only when it is there.
+    """
+    if _accepted(request) != _NONE_ACCEPTED:
+        _note_accepted(request, notes)
+    stops = _stops(request, notes) if request.stop_sequences else ()
+    fields: dict[str, Any] = {}
+    # Where stop sequences are matched here, an answer must be seen as it grows, to be cut.
+    if request.stream or (stops and matches_here(dialect)):
+        fields["stream"] = True
+        if dialect.stream_options:
+            fields["stream_options"] = _STREAM_OPTIONS
+    if request.temperature is not None:
+        fields["temperature"] = _temperature(request.temperature, dialect, notes)
+    if request.top_p is not None:
+        fields["top_p"] = _top_p(request.top_p, notes)
+    if request.top_k is not UNSET:
+        fields["top_k"] = _top_k(request.top_k, dialect, notes)
+    if stops:
+        fields["stop"] = _stop(stops, dialect, notes)
+    if request.metadata is not None:
+        fields["user_id"] = _user_id(request.metadata, dialect, notes)
+    if request.max_tokens is not None:
+        fields[dialect.max_tokens_field] = _max_tokens(request.max_tokens, choice, notes)
     return Settings(fields, stops)
 
 
-def _max_tokens(request: MessagesRequest, choice: Choice, notes: Notes) -> int | None:
-    wanted, largest = request.max_tokens, choice.model.max_output_tokens
-    if wanted is None:
-        return None
+_STREAM_OPTIONS = StreamOptions()
+
+
+def _note_accepted(request: MessagesRequest, notes: Notes) -> None:
+    for name, value in zip(_ACCEPTED, _accepted(request), strict=True):
+        if value is not UNSET and bytes(value) != b"null":
+            notes.add(Action.IGNORED, name, name)
+
+
+def _stops(request: MessagesRequest, notes: Notes) -> tuple[str, ...]:
+    given = request.stop_sequences or []
+    if "" in given:
+        notes.add(Action.IGNORED, "stop_sequences.empty", "stop_sequences")
+    return tuple(dict.fromkeys(text for text in given if text))
+
+
+def _max_tokens(wanted: int, choice: Choice, notes: Notes) -> int:
+    largest = choice.model.max_output_tokens
     if wanted == 0:  # only fill the prompt cache; no chat server takes less than one token
         notes.add(Action.EMULATED, "max_tokens", "max_tokens")
         return 1
@@ -67,32 +91,32 @@ def _max_tokens(request: MessagesRequest, choice: Choice, notes: Notes) -> int |
     return wanted
 
 
-def _temperature(request: MessagesRequest, dialect: Dialect, notes: Notes) -> float | None:
-    if request.temperature is not None and request.temperature > dialect.max_temperature:
+def _temperature(wanted: float, dialect: Dialect, notes: Notes) -> float:
+    if wanted > dialect.max_temperature:
         notes.add(Action.CLAMPED, "temperature", "temperature")
         return dialect.max_temperature
-    return request.temperature
+    return wanted
 
 
 # DeepSeek's range excludes 0 ("(0, 1.0]"), Anthropic's does not: the smallest nucleus is meant.
 _LEAST_TOP_P = 0.01
 
 
-def _top_p(request: MessagesRequest, notes: Notes) -> float | None:
-    if request.top_p == 0:
+def _top_p(wanted: float, notes: Notes) -> float:
+    if wanted == 0:
         notes.add(Action.CLAMPED, "top_p", "top_p")
         return _LEAST_TOP_P
-    return request.top_p
+    return wanted
 
 
-def _top_k(request: MessagesRequest, dialect: Dialect, notes: Notes) -> int | None:
-    if request.top_k is UNSET or bytes(request.top_k) == b"null":
+def _top_k(wanted: Raw, dialect: Dialect, notes: Notes) -> int | None:
+    if bytes(wanted) == b"null":
         return None
     if not dialect.top_k:
         notes.add(Action.IGNORED, "top_k", "top_k")
         return None
     try:
-        value = msgspec.json.decode(request.top_k, type=int)
+        value = msgspec.json.decode(wanted, type=int)
     except msgspec.ValidationError:
         raise Refusal("Input should be a valid integer", path="top_k") from None
     if value < 0:
@@ -108,22 +132,28 @@ def matches_here(dialect: Dialect) -> bool:
 
 
 def _stop(stops: tuple[str, ...], dialect: Dialect, notes: Notes) -> list[str] | None:
-    if not stops:
-        return None
     if matches_here(dialect):
         notes.add(Action.EMULATED, "stop_sequences", "stop_sequences")
         return None
     return list(stops)
 
 
-def _user_id(request: MessagesRequest, dialect: Dialect, notes: Notes) -> str | None:
+def _user_id(metadata: Metadata, dialect: Dialect, notes: Notes) -> str | None:
     """A digest of ``metadata.user_id``: always inside DeepSeek's alphabet, the same for the same
     user (DeepSeek isolates caches by it), and nothing of what the client wrote in it.
     """
-    user = request.metadata.user_id if request.metadata is not None else None
+    user = metadata.user_id
     if not user:
         return None
     if not dialect.user_id:
         notes.add(Action.IGNORED, "metadata.user_id", "metadata.user_id")
         return None
+    return _remembered_digest(user) if len(user) <= _MEMO_CHARS else _digest(user)
+
+
+def _digest(user: str) -> str:
     return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_MEMO_CHARS = 500
+_remembered_digest = lru_cache(256)(_digest)

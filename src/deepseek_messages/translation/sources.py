@@ -112,14 +112,14 @@ class Source(Struct, frozen=True, kw_only=True):
         return [self.first + n for n, yes in enumerate(inside) if yes]
 
 
-class Library:
+class Library(Struct):
     """Collects the sources of one request in their order."""
 
-    def __init__(self) -> None:
-        self.sources: list[Source] = []
-        self._documents = self._search_results = 0
-        self._next = 1
-        self._by_key: dict[tuple[bool, int], Source] = {}
+    sources: list[Source] = []
+    _documents: int = 0
+    _search_results: int = 0
+    _next: int = 1
+    _by_key: dict[tuple[bool, int], Source] = {}
 
     @property
     def empty(self) -> bool:

@@ -1,8 +1,6 @@
 """Thinking: whether it is on, how hard, and the reasoning of earlier turns."""
 
-from typing import Literal
-
-from msgspec import Struct
+from typing import Any
 
 from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.dialects import Dialect
@@ -11,14 +9,7 @@ from deepseek_messages.translation.seal import Seal
 from deepseek_messages.wire.chat import ThinkingSwitch
 from deepseek_messages.wire.messages import Effort, MessagesRequest, ThinkingBlock
 
-
-class ThinkingMode(Struct, frozen=True):
-    """What the chat request says about thinking."""
-
-    on: bool
-    switch: ThinkingSwitch | None = None
-    template: dict[str, bool | str] | None = None
-    effort: str | None = None
+_SWITCHES = {True: ThinkingSwitch("enabled"), False: ThinkingSwitch("disabled")}
 
 
 def is_wanted(request: MessagesRequest, choice: Choice, notes: Notes) -> bool:
@@ -38,20 +29,28 @@ def is_wanted(request: MessagesRequest, choice: Choice, notes: Notes) -> bool:
     return True
 
 
-def mode(*, on: bool, request: MessagesRequest, dialect: Dialect) -> ThinkingMode:
-    """The chat request's settings. DeepSeek once refused ``reasoning_effort`` next to disabled
-    thinking, so an effort is only ever sent with thinking on.
+def fields_of(*, on: bool, request: MessagesRequest, dialect: Dialect) -> dict[str, Any]:
+    """What the chat request says about thinking, by the names of ``ChatRequest``. DeepSeek once
+    refused ``reasoning_effort`` next to disabled thinking, so an effort is only ever sent with
+    thinking on.
     """
-    effort = dialect.efforts.get(wanted_effort(request) or "") if on else None
+    fields: dict[str, Any] = {}
     if dialect.thinking == "thinking":
-        state: Literal["enabled", "disabled"] = "enabled" if on else "disabled"
-        return ThinkingMode(on=on, switch=ThinkingSwitch(state), effort=effort)
-    if dialect.thinking == "template":
-        switches: dict[str, bool | str] = {"thinking": on, "enable_thinking": on}
-        return ThinkingMode(on=on, template=switches, effort=effort)
-    if dialect.thinking == "effort":
-        return ThinkingMode(on=on, effort=effort if on else "none")
-    return ThinkingMode(on=on, effort=effort)
+        fields["thinking"] = _SWITCHES[on]
+    elif dialect.thinking == "template":
+        fields["chat_template_kwargs"] = {"thinking": on, "enable_thinking": on}
+    elif dialect.thinking == "effort" and not on:
+        fields["reasoning_effort"] = "none"
+    effort = dialect.efforts.get(wanted_effort(request) or "") if on else None
+    if effort is not None:
+        fields["reasoning_effort"] = effort
+    return fields
+
+
+def quiet_fields(request: MessagesRequest, dialect: Dialect) -> dict[str, Any]:
+    """What turns thinking off in a chat request that may have it on."""
+    unset = {"thinking": None, "chat_template_kwargs": None, "reasoning_effort": None}
+    return unset | fields_of(on=False, request=request, dialect=dialect)
 
 
 def wanted_effort(request: MessagesRequest) -> Effort | None:

@@ -1,6 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
+from deepseek_messages.translation import catalogue
 from deepseek_messages.translation.catalogue import (
     CHAT,
     FLASH,
@@ -194,3 +195,23 @@ def test_old_name_is_found_on_any_server() -> None:
 )
 def test_case_of_a_name_does_not_matter_where_nothing_else_does(name: str) -> None:
     assert resolve(name, (FLASH, PRO), "deepseek-chat").model is PRO
+
+
+def test_what_is_remembered_of_a_name_holds_for_its_circumstances_only() -> None:
+    aliases = {"fast": "deepseek-v4-pro"}
+    served = [FLASH, PRO]
+    assert resolve("fast", served, "", aliases).model is PRO
+    assert resolve("fast", served, "").model is FLASH
+    aliases["fast"] = "deepseek-flash"
+    assert resolve("fast", served, "", aliases).model is FLASH
+    assert resolve("fast", served, "deepseek-v4-pro").model is PRO
+    served.remove(PRO)
+    assert resolve("fast", served, "deepseek-v4-pro").model is FLASH
+
+
+def test_few_names_are_remembered_and_no_long_ones() -> None:
+    for number in range(3 * catalogue._MEMO_ENTRIES):
+        resolve(f"name-{number}", HOSTED, "")
+    resolve("long" * 1000, HOSTED, "")
+    assert len(catalogue._resolved) <= catalogue._MEMO_ENTRIES
+    assert "long" * 1000 not in catalogue._resolved

@@ -2,6 +2,7 @@
 
 import json
 import re
+from random import Random
 from typing import Any
 
 import msgspec
@@ -17,7 +18,9 @@ from deepseek_messages.translation.dialects import (
     Dialect,
 )
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.tools import upstream_id, upstream_name
+from deepseek_messages.translation.tool_names import upstream_id, upstream_name
+from tests.support.generated import cases
+from tests.support.generated import text as random_text
 from tests.support.translating import (
     assistant,
     call,
@@ -151,6 +154,13 @@ def test_name_is_mapped_into_the_alphabet(name: str) -> None:
 @pytest.mark.parametrize("name", ["Read", "mcp__a-b__c", "x" * 128])
 def test_plain_name_is_not_changed(name: str) -> None:
     assert upstream_name(name) == name
+
+
+@cases()
+def test_a_word_is_told_as_a_regular_expression_would(dice: Random) -> None:
+    name = random_text(dice, [*"aZ09_-", "é", "²", "٣", "\n", ".", "word", "x" * 30], 5)
+    assert (upstream_name(name) == name) == bool(re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", name))
+    assert (upstream_id(name) == name) == bool(re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", name))
 
 
 def test_names_that_look_alike_stay_apart() -> None:
