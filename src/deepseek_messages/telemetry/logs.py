@@ -1,20 +1,23 @@
 """Structured logs on standard error: one line per event, for a person or as JSON.
 
-Everything passes the redaction, also what libraries log through ``logging``.
+Everything passes the redaction, also what libraries log through ``logging``. structlog is loaded by
+the first line that needs it: with what it imports it takes a fifth of the server's start.
 """
 
 import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal, TextIO, cast
+from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import msgspec
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from deepseek_messages.telemetry.record import Outcome, RequestRecord
 from deepseek_messages.telemetry.redaction import describe_exception, redact
+
+if TYPE_CHECKING:
+    import structlog
+    from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 LogFormat = Literal["console", "json"]
 
@@ -40,19 +43,10 @@ def configure(level: str = "info", style: LogFormat = "console", out: TextIO | N
     """
     number = LEVELS[level]
     target = out if out is not None else sys.stderr
-    renderer = _as_json if style == "json" else _console(target)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _redacted,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=target),
-        cache_logger_on_first_use=False,
-    )
-    global _json_info  # noqa: PLW0603 - as structlog keeps its own configuration
+    global _json_info, _pending  # noqa: PLW0603 - as structlog keeps its own configuration
+    _pending = (number, style, target)
+    if "structlog" in sys.modules:
+        log()  # sets it up
     plain = style == "json" and number <= logging.INFO
     _json_info = target.write if plain else None
     root = logging.getLogger()
@@ -66,8 +60,34 @@ def configure(level: str = "info", style: LogFormat = "console", out: TextIO | N
 _json_info: Callable[[str], object] | None = None
 
 
-def log() -> FilteringBoundLogger:
+# What ``_set_up`` is called with once structlog is loaded.
+_pending: tuple[int, LogFormat, TextIO] | None = None
+
+
+def _set_up(number: int, style: LogFormat, target: TextIO) -> None:
+    import structlog  # noqa: PLC0415 - see above
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redacted,
+            _as_json if style == "json" else _console(target),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=target),
+        cache_logger_on_first_use=False,
+    )
+
+
+def log() -> "FilteringBoundLogger":
     """The logger of this program."""
+    import structlog  # noqa: PLC0415 - see above
+
+    global _pending
+    if _pending is not None:
+        wanted, _pending = _pending, None
+        _set_up(*wanted)
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 
@@ -127,15 +147,17 @@ def log_bug(error: BaseException, request_id: str = "") -> None:
     log().error("bug", request_id=request_id, **describe_exception(error))
 
 
-def _redacted(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+def _redacted(_logger: "WrappedLogger", _name: str, event: "EventDict") -> "EventDict":
     return redact(event)
 
 
-def _as_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+def _as_json(_logger: "WrappedLogger", _name: str, event: "EventDict") -> str:
     return _encode(event).decode()
 
 
-def _console(target: TextIO) -> structlog.dev.ConsoleRenderer:
+def _console(target: TextIO) -> "structlog.dev.ConsoleRenderer":
+    import structlog  # noqa: PLC0415 - see above
+
     return structlog.dev.ConsoleRenderer(
         colors=target.isatty(), sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
