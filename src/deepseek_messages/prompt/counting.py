@@ -8,9 +8,8 @@ costs the tokenizing of that turn.
 from collections import OrderedDict
 from hashlib import blake2b
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import deepseek_recipe as recipe
 from msgspec import Struct
 
 from deepseek_messages.prompt.encoding import render, segments
@@ -18,6 +17,9 @@ from deepseek_messages.prompt.images import count_image
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.wire.chat import ChatRequest
+
+if TYPE_CHECKING:
+    import deepseek_recipe as recipe
 
 # How many pieces of text are remembered, about 150 bytes each: the histories of some hundred
 # conversations.
@@ -71,7 +73,7 @@ class SegmentCounter:
         """Tokens of an explicit special token."""
         return self._tokenizer.count_special(spelling)
 
-    def count_rendered(self, rendered: recipe.RenderedPrompt) -> PromptCount:
+    def count_rendered(self, rendered: "recipe.RenderedPrompt") -> PromptCount:
         """The size of a rendered prompt: its text, its special tokens, its images."""
         tokens = sum(
             self.count_special(text) if special else self.count(text)

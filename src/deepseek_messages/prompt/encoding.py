@@ -1,12 +1,14 @@
 """A chat request as the prompt text that DeepSeek's own encoder makes of it.
 
 Source: ``deepseek-recipe``, DeepSeek's published conversion of chat requests and its encodings
-V4 (``deepseek-v4-pro``) and V4.1 (``deepseek-flash``).
+V4 (``deepseek-v4-pro``) and V4.1 (``deepseek-flash``). It is a native library of 11 MB, so it is
+loaded by the first prompt, not by the import of this module.
 """
 
 from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
-import deepseek_recipe as recipe
 import msgspec
 from msgspec.structs import replace
 
@@ -21,17 +23,8 @@ from deepseek_messages.wire.chat import (
     ThinkingSwitch,
 )
 
-ENCODERS: dict[Encoding, recipe.DeepseekV4Encoding | recipe.DeepseekV41Encoding] = {
-    "v4": recipe.DeepseekV4Encoding(),
-    "v4.1": recipe.DeepseekV41Encoding(),
-}
-
-# The encoder knows models by name; these are ours, one per encoding.
-OPTIONS = (
-    recipe.ConversionOptions()
-    .with_model_alias("v4", recipe.ModelVersion.DeepseekV4Pro)
-    .with_model_alias("v4.1", recipe.ModelVersion.DeepseekV41Flash)
-)
+if TYPE_CHECKING:
+    import deepseek_recipe as recipe
 
 # Stands for an image that is named by a file id: the encoder only takes data and URLs.
 FILE_IMAGE = ImageUrlPart(ImageUrl("https://file.invalid/"))
@@ -41,24 +34,46 @@ class NotEncodable(ValueError):
     """DeepSeek's encoder refuses the request; its message says why."""
 
 
-def conversation(chat: ChatRequest, encoding: Encoding) -> recipe.Conversation:
+@cache
+def encoder(encoding: Encoding) -> "recipe.DeepseekV4Encoding | recipe.DeepseekV41Encoding":
+    """DeepSeek's own encoder."""
+    import deepseek_recipe as recipe  # noqa: PLC0415 - see above
+
+    return recipe.DeepseekV4Encoding() if encoding == "v4" else recipe.DeepseekV41Encoding()
+
+
+@cache
+def options() -> "recipe.ConversionOptions":
+    """The encoder knows models by name; these are ours, one per encoding."""
+    import deepseek_recipe as recipe  # noqa: PLC0415 - see above
+
+    return (
+        recipe.ConversionOptions()
+        .with_model_alias("v4", recipe.ModelVersion.DeepseekV4Pro)
+        .with_model_alias("v4.1", recipe.ModelVersion.DeepseekV41Flash)
+    )
+
+
+def conversation(chat: ChatRequest, encoding: Encoding) -> "recipe.Conversation":
     """The conversation a chat request means. Raises ``NotEncodable``."""
+    import deepseek_recipe as recipe  # noqa: PLC0415 - see above
+
     body = msgspec.json.encode(in_encoder_terms(chat, encoding))
     try:
-        return recipe.ChatCompletionRequest(body).convert(OPTIONS).conversation
+        return recipe.ChatCompletionRequest(body).convert(options()).conversation
     except recipe.ConversionError as refusal:
         raise NotEncodable(str(refusal)) from refusal
 
 
-def render(chat: ChatRequest, encoding: Encoding) -> recipe.RenderedPrompt:
+def render(chat: ChatRequest, encoding: Encoding) -> "recipe.RenderedPrompt":
     """The prompt of a chat request, its special tokens marked. Raises ``NotEncodable``."""
     try:
-        return ENCODERS[encoding].render_conversation(conversation(chat, encoding))
+        return encoder(encoding).render_conversation(conversation(chat, encoding))
     except (RuntimeError, ValueError) as refusal:
         raise NotEncodable(str(refusal)) from refusal
 
 
-def segments(rendered: recipe.RenderedPrompt) -> Iterator[tuple[str, bool]]:
+def segments(rendered: "recipe.RenderedPrompt") -> Iterator[tuple[str, bool]]:
     """The prompt in pieces, in order: text, and whether it is one explicit special token."""
     prompt, done = rendered.prompt, 0
     for start, end in rendered.special_ranges:

@@ -6,7 +6,6 @@ one about 0.6.
 
 import msgspec
 
-from deepseek_messages.prompt.images import MOST_IMAGE_TOKENS
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatMessage,
@@ -17,6 +16,11 @@ from deepseek_messages.wire.chat import (
 
 PER_ASCII = 0.3
 PER_OTHER = 0.6
+# What an image is counted at when its size cannot be known here: the most it can take in V4.1
+# (``deepseek-recipe``). Counting too much makes a client compact early; counting too little makes
+# its next request fail.
+MOST_IMAGE_TOKENS = 1024
+
 PER_MESSAGE = 4  # role tokens and what stands between messages
 
 

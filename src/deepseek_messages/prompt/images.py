@@ -7,14 +7,14 @@ Source: ``deepseek-recipe``, whose rule depends on an image's width and height a
 import binascii
 from base64 import b64decode
 from io import BytesIO
+from typing import TYPE_CHECKING
 
-import deepseek_recipe as recipe
-import imagesize
 from msgspec import Struct
 
-# What an image is counted at when its size cannot be known here: the most it can take. Counting
-# too much makes a client compact early; counting too little makes its next request fail.
-MOST_IMAGE_TOKENS = 1024
+from deepseek_messages.prompt.estimate import MOST_IMAGE_TOKENS
+
+if TYPE_CHECKING:
+    import deepseek_recipe as recipe
 
 # The formats DeepSeek takes, by their first bytes; no other parser is let near a client's data.
 FORMATS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
@@ -33,10 +33,12 @@ class ImageCount(Struct, frozen=True):
 UNSEEN = ImageCount(MOST_IMAGE_TOKENS, exact=False)
 
 
-def count_image(source: recipe.ImageSource) -> ImageCount:
+def count_image(source: "recipe.ImageSource") -> ImageCount:
     """Tokens of an image given with a request. Nothing is fetched: an image named by URL or file
     id is counted at the largest size.
     """
+    import deepseek_recipe as recipe  # noqa: PLC0415 - the library behind ``encoding``
+
     data = _bytes(source)
     size = None if data is None else dimensions(data)
     if size is None or source.detail == "low":
@@ -52,6 +54,8 @@ def dimensions(data: bytes) -> tuple[int, int] | None:
     """Width and height in pixels from an image's header, as it is shown (a photograph's
     orientation applied); ``None`` when the header does not tell.
     """
+    import imagesize  # noqa: PLC0415 - few requests have images
+
     if not data.startswith(FORMATS):
         return None
     try:
@@ -61,7 +65,7 @@ def dimensions(data: bytes) -> tuple[int, int] | None:
     return (int(width), int(height)) if width > 0 and height > 0 else None
 
 
-def _bytes(source: recipe.ImageSource) -> bytes | None:
+def _bytes(source: "recipe.ImageSource") -> bytes | None:
     if source.data is not None:
         return source.data
     if source.data_url is None:

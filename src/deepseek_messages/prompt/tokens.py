@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deepseek_messages.prompt.encoding import ENCODERS, OPTIONS, NotEncodable, in_encoder_terms
+from deepseek_messages.prompt.encoding import NotEncodable, encoder, in_encoder_terms, options
 from deepseek_messages.prompt.encoding import segments as pieces_of
 from deepseek_messages.prompt.tokenizer import TOKENIZER, DeepSeekTokenizer
 from deepseek_messages.translation.catalogue import Encoding
@@ -62,8 +62,8 @@ def to_tokens(
         stream=True,
     )
     try:
-        request = recipe.ChatCompletionRequest(msgspec.json.encode(limited)).convert(OPTIONS)
-        rendered = ENCODERS[encoding].render_conversation(request.conversation)
+        request = recipe.ChatCompletionRequest(msgspec.json.encode(limited)).convert(options())
+        rendered = encoder(encoding).render_conversation(request.conversation)
         ids: list[int] = []
         for text, special in pieces_of(rendered):
             known = tokenizer.special_ids.get(text) if special else None
@@ -72,12 +72,12 @@ def to_tokens(
         raise NotEncodable(str(refusal)) from refusal
     except (RuntimeError, ValueError) as refusal:
         raise NotEncodable(str(refusal)) from refusal
-    options = request.inference_options
+    wishes = request.inference_options
     return TokenPrompt(
         ids=ids,
         request=request,
-        temperature=options.temperature,
-        top_p=options.top_p,
+        temperature=wishes.temperature,
+        top_p=wishes.top_p,
         constraint=_constraint(request),
     )
 

@@ -95,10 +95,6 @@ class Counter:
         except (UnicodeEncodeError, Refusal):
             return None
 
-    async def warm(self) -> None:
-        """Load the tokenizer now, so that the first request need not wait for it."""
-        await self._in_thread(lambda: count_text("warm"))
-
     async def aclose(self) -> None:
         """Drop what waits. A count that runs is finished by its thread and thrown away."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -18,12 +18,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from filelock import FileLock
 from msgspec import Struct
 
 from deepseek_messages.store import packages
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 # (what is being done: "download" or "unpack"; bytes done; bytes in all, 0 if unknown)
 Progress = Callable[[str, int, int], None]
@@ -149,7 +151,9 @@ class ModelStore:
                 self._install(model, path, progress)
         return path
 
-    def _lock(self, path: Path) -> FileLock:
+    def _lock(self, path: Path) -> "FileLock":
+        from filelock import FileLock  # noqa: PLC0415 - for those who install a model
+
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:

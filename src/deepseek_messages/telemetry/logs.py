@@ -1,6 +1,7 @@
 """Structured logs on standard error: one line per event, for a person or as JSON.
 
-Everything passes the redaction, also what libraries log through ``logging``.
+Everything passes the redaction, also what libraries log through ``logging``. structlog is loaded by
+the first line that needs it: with what it imports it takes a fifth of the server's start.
 """
 
 import atexit
@@ -8,15 +9,17 @@ import logging
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, TextIO, cast
+from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import msgspec
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from deepseek_messages.telemetry.lines import Lines
 from deepseek_messages.telemetry.record import Outcome, RequestRecord
 from deepseek_messages.telemetry.redaction import describe_exception, redact, redact_text
+
+if TYPE_CHECKING:
+    import structlog
+    from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 LogFormat = Literal["console", "json"]
 
@@ -42,20 +45,11 @@ def configure(level: str = "info", style: LogFormat = "console", out: TextIO | N
     """
     number = LEVELS[level]
     target = Lines(out if out is not None else sys.stderr)
-    renderer = _as_json if style == "json" else _console(colors=target.isatty())
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _redacted,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", target)),
-        cache_logger_on_first_use=False,
-    )
-    global _lines, _json_info  # noqa: PLW0603 - as structlog keeps its own configuration
+    global _json_info, _lines, _pending  # noqa: PLW0603 - as structlog keeps its own configuration
     _lines = target
+    _pending = (number, style, target)
+    if "structlog" in sys.modules:
+        log()  # sets it up
     _json_info = style == "json" and number <= logging.INFO
     root = logging.getLogger()
     root.handlers[:] = [_Forward()]
@@ -79,8 +73,34 @@ def flush() -> None:
 atexit.register(flush)
 
 
-def log() -> FilteringBoundLogger:
+# What ``_set_up`` is called with once structlog is loaded.
+_pending: tuple[int, LogFormat, Lines] | None = None
+
+
+def _set_up(number: int, style: LogFormat, target: Lines) -> None:
+    import structlog  # noqa: PLC0415 - see above
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redacted,
+            _as_json if style == "json" else _console(colors=target.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", target)),
+        cache_logger_on_first_use=False,
+    )
+
+
+def log() -> "FilteringBoundLogger":
     """The logger of this program."""
+    import structlog  # noqa: PLC0415 - see above
+
+    global _pending
+    if _pending is not None:
+        wanted, _pending = _pending, None
+        _set_up(*wanted)
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 
@@ -157,15 +177,17 @@ def log_bug(error: BaseException, request_id: str = "") -> None:
     log().error("bug", request_id=request_id, **describe_exception(error))
 
 
-def _redacted(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+def _redacted(_logger: "WrappedLogger", _name: str, event: "EventDict") -> "EventDict":
     return redact(event)
 
 
-def _as_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+def _as_json(_logger: "WrappedLogger", _name: str, event: "EventDict") -> str:
     return _encode(event).decode()
 
 
-def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+def _console(*, colors: bool) -> "structlog.dev.ConsoleRenderer":
+    import structlog  # noqa: PLC0415 - see above
+
     return structlog.dev.ConsoleRenderer(
         colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )

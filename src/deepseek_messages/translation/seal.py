@@ -16,12 +16,13 @@ import binascii
 import hashlib
 import hmac
 import zlib
-from functools import lru_cache
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from deepseek_messages.translation.limits import MAX_REASONING_BYTES, MAX_SIGNATURE_CHARS
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 MARK = "dsm1."
 
@@ -35,8 +36,14 @@ class Seal:
 
     def __init__(self, key: bytes) -> None:
         self._key = hashlib.sha512(b"deepseek-messages seal\x00" + key).digest()
-        self._cipher = AESSIV(self._key)
         self._of = lru_cache(MAX_REMEMBERED_SEALS)(self._derived)
+
+    @cached_property
+    def _cipher(self) -> "AESSIV":
+        """Made for the first signature: the library takes 9 MB, and many servers never sign."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
+
+        return AESSIV(self._key)
 
     def of(self, identity: str) -> "Seal":
         """The seal of one caller: nobody else's opens what it made, and it opens nobody else's.
@@ -60,6 +67,8 @@ class Seal:
         """The reasoning inside ``signature``; ``None`` when it is not ours, forged or damaged."""
         if not signature.startswith(MARK) or len(signature) > MAX_SIGNATURE_CHARS:
             return None
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as for ``_cipher``
+
         body = signature[len(MARK) :]
         try:
             sealed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)

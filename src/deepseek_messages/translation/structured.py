@@ -8,7 +8,6 @@ import json
 import re
 from typing import Any
 
-import jsonschema_rs
 from msgspec import Raw
 
 from deepseek_messages.translation.refusals import Refusal
@@ -28,6 +27,8 @@ class SchemaCheck:
 
     def __init__(self, schema: Raw | bytes, path: str) -> None:
         """Raises ``Refusal`` for a schema that is none, naming ``path``."""
+        import jsonschema_rs  # noqa: PLC0415 - 5 MB, for those who ask for it
+
         try:
             self._validator = jsonschema_rs.validator_for(
                 json.loads(bytes(schema)),

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import jsonschema_rs
 from msgspec import UNSET, Struct
 
 from deepseek_messages.wire.chat import Function
@@ -72,6 +71,8 @@ def search_regex(pattern: str, tools: Sequence[Candidate]) -> list[str]:
     """
     if len(pattern) > MAX_PATTERN_CHARS:
         raise SearchError("pattern_too_long")
+    import jsonschema_rs  # noqa: PLC0415 - 5 MB, for those who ask for it
+
     options = jsonschema_rs.RegexOptions(
         size_limit=MAX_PATTERN_BYTES, dfa_size_limit=MAX_PATTERN_BYTES
     )

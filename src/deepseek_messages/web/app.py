@@ -16,7 +16,6 @@ from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.service.hosting import NO_HOSTING, Hosting
 from deepseek_messages.service.models import ModelDirectory
 from deepseek_messages.service.tasks import spawn, stop
-from deepseek_messages.service.tool_host import ToolHost
 from deepseek_messages.settings import Settings, Source
 from deepseek_messages.store.keys import KEYS_FILE, KeyFile, Keyring, private_bytes
 from deepseek_messages.telemetry.logs import log
@@ -159,8 +158,6 @@ class Parts:
         watching = None
         try:
             await self.upstream.start()
-            if self.settings.upstream_kind != "embedded":
-                spawn(self.counter.warm(), "load-tokenizer")
             if self.reloader is not None:
                 watching = spawn(self.reloader.watch(), "watch-settings")
             yield
@@ -188,6 +185,9 @@ def _hosting(settings: Settings, seal: Seal) -> Hosting:
     tools = settings.tools
     if tools.web_search == "off" and tools.web_fetch == "off" and not tools.mcp_hosts:
         return NO_HOSTING
+    # Its HTTP library takes longer to load than the rest of the server.
+    from deepseek_messages.service.tool_host import ToolHost  # noqa: PLC0415
+
     key = settings.upstream.api_key
     return ToolHost(
         tools,

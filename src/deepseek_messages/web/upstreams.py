@@ -1,7 +1,12 @@
-"""The upstream that the settings ask for."""
+"""The upstream that the settings ask for.
+
+Each kind is imported when it is asked for: an engine, a tokenizer or a second server takes memory
+and time that a server without them should not spend.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -13,13 +18,12 @@ from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect, 
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
 from deepseek_messages.upstreams.breaker import BreakerLimits
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
-from deepseek_messages.upstreams.double import serve_double
-from deepseek_messages.upstreams.embedded import EmbeddedUpstream
 from deepseek_messages.upstreams.member import DEEPSEEK_LIMITS, Place
 from deepseek_messages.upstreams.pool import Pool, PoolOptions
 from deepseek_messages.upstreams.switch import Shared
-from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
-from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
+
+if TYPE_CHECKING:
+    from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
 
 # The priority of the embedded model among several upstreams, unless the settings say another.
 LAST_RESORT = 1000
@@ -116,8 +120,11 @@ def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:
     )
 
 
-def tokens_upstream(settings: UpstreamSettings) -> TokensHttpUpstream:
+def tokens_upstream(settings: UpstreamSettings) -> "TokensHttpUpstream":
     """A server that is given token ids. Raises ``ValueError`` for an address that is none."""
+    from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS  # noqa: PLC0415 - see above
+    from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream  # noqa: PLC0415
+
     return TokensHttpUpstream(
         server=TOKEN_SERVERS[settings.server],
         encoding=None if settings.encoding == "auto" else settings.encoding,
@@ -141,6 +148,8 @@ def _dialect(name: str) -> Dialect | None:
 
 
 def _embedded_upstream(settings: Settings, progress: Progress) -> Upstream:
+    from deepseek_messages.upstreams.embedded import EmbeddedUpstream  # noqa: PLC0415 - see above
+
     wishes = settings.embedded
     return EmbeddedUpstream(
         ModelStore(settings.cache_dir).resolve(wishes.model),
@@ -172,6 +181,8 @@ class DoubleUpstream:
 
     async def start(self) -> None:
         """Serve the double."""
+        from deepseek_messages.upstreams.double import serve_double  # noqa: PLC0415 - see above
+
         url = await self._stack.enter_async_context(serve_double())
         self._chat = ChatHttpUpstream(
             base_url=url, dialect=DEEPSEEK, api_key=DOUBLE_KEY, name=self.name, proxy_from_env=False

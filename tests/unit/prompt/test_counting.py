@@ -13,8 +13,8 @@ from deepseek_messages.prompt.counting import (
     count_text,
     measure_prompt,
 )
-from deepseek_messages.prompt.encoding import ENCODERS, conversation, render
-from deepseek_messages.prompt.images import MOST_IMAGE_TOKENS
+from deepseek_messages.prompt.encoding import conversation, encoder, render
+from deepseek_messages.prompt.estimate import MOST_IMAGE_TOKENS
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.wire.chat import (
@@ -45,7 +45,7 @@ def request(messages: list[ChatMessage], **fields: object) -> ChatRequest:
     return ChatRequest(model="m", messages=messages, **fields)  # type: ignore[arg-type]
 
 
-BY_ENCODER = {each: ENCODERS[each].with_tokenizer(TOKENIZER.full) for each in ENCODINGS}
+BY_ENCODER = {each: encoder(each).with_tokenizer(TOKENIZER.full) for each in ENCODINGS}
 
 
 def by_encoder(chat: ChatRequest, encoding: Encoding) -> int:

@@ -3,8 +3,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from deepseek_messages.prompt.counting import count_prompt
-from deepseek_messages.prompt.estimate import estimate_prompt, estimate_text
-from deepseek_messages.prompt.images import MOST_IMAGE_TOKENS
+from deepseek_messages.prompt.estimate import MOST_IMAGE_TOKENS, estimate_prompt, estimate_text
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatRequest,

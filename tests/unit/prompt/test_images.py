@@ -5,7 +5,8 @@ from base64 import b64encode
 import deepseek_recipe as recipe
 import pytest
 
-from deepseek_messages.prompt.images import MOST_IMAGE_TOKENS, count_image, dimensions
+from deepseek_messages.prompt.estimate import MOST_IMAGE_TOKENS
+from deepseek_messages.prompt.images import count_image, dimensions
 
 
 def png(width: int, height: int) -> bytes:

@@ -198,16 +198,3 @@ def test_too_many_waiting_counts_are_refused_as_overload(monkeypatch: pytest.Mon
         assert [each.result().tokens for each in waiting] == [8, 8, 8]
 
     run(Upstream(DEEPSEEK), crowd)
-
-
-def test_warming_reads_the_vocabulary_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads: list[threading.Thread] = []
-
-    def counted(_text: str) -> int:
-        threads.append(threading.current_thread())
-        return 1
-
-    monkeypatch.setattr(counting, "count_text", counted)
-    run(Upstream(DEEPSEEK), lambda made: made.warm())
-    assert len(threads) == 1
-    assert threads[0] is not threading.main_thread()

@@ -14,7 +14,7 @@ from typing import Any
 import deepseek_recipe as recipe
 from msgspec import Struct
 
-from deepseek_messages.prompt.images import MOST_IMAGE_TOKENS
+from deepseek_messages.prompt.estimate import MOST_IMAGE_TOKENS
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.upstreams.double import errors
 from deepseek_messages.upstreams.double.models import CURRENT, Hosted
