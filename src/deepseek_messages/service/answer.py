@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol, cast
+from typing import Protocol
 
 from msgspec import UNSET
 from msgspec.json import encode
@@ -338,6 +338,7 @@ class Answer:
         self._seal = seal
         self._counting: asyncio.Task[int | None] | None = None
         self._stream: ChatStream | None = None
+        self._pushing: PushingStream | None = None  # the same, while it pushes
         self._machine: Stream | None = None
         self._record = record
         self._usage: Usage | None = None
@@ -455,16 +456,16 @@ class Answer:
         ):
             return False
         self._relay = None
-        stream = as_pushing(self._stream) if self._stream is not None else None
-        return stream is not None and stream.when_ready(tell)
+        self._pushing = as_pushing(self._stream) if self._stream is not None else None
+        return self._pushing is not None and self._pushing.when_ready(tell)
 
     def read_now(self) -> list[StreamEvent]:
         """As ``read``, all that can be had now; an empty list where that would wait. To be called
         only when told, or ``when_ready`` was true.
         """
-        machine = self._machine
-        stream = cast("PushingStream", self._stream)
+        machine, stream = self._machine, self._pushing
         assert machine is not None
+        assert stream is not None
         events: list[StreamEvent] = []
         self._relay = None
         try:
@@ -481,9 +482,9 @@ class Answer:
         """What there is, as encoded events, if it is more of the open block and nothing else.
         ``None`` if that is for ``read_now`` to see.
         """
-        if self._relay is None:
+        if self._relay is None or self._pushing is None:
             return None
-        return cast("PushingStream", self._stream).relay_now(self._relay)
+        return self._pushing.relay_now(self._relay)
 
     def _next_relay(self, machine: Stream, stream: PushingStream) -> Relay | None:
         """What can pass bytes on from here."""

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import tempfile
+import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +24,9 @@ KEY_BYTES = 32
 KEYS_FILE = "keys"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LINE = re.compile(r"(?P<digest>[0-9a-f]{64})\s+(?P<created>\S+)\s+(?P<name>\S+)")
+
+# Seconds after which a key that was let in is looked for again in the file.
+LOOK_AFTER = 0.1
 
 HEADER = "# Keys of deepseek-messages: SHA-256 digest, creation time, name. One key a line.\n"
 
@@ -120,6 +124,7 @@ class Keyring:
         self._stamp: tuple[int, int, int] | None = None
         self._known = list(self._fixed)
         self._version = 0
+        self._look_at = 0.0
         self._refresh()
 
     def find(self, key: str) -> str | None:
@@ -135,8 +140,11 @@ class Keyring:
         return found
 
     def version(self) -> int:
-        """A number that grows whenever the keys change."""
-        self._refresh_or_keep()
+        """A number that grows whenever the keys change, at most ``LOOK_AFTER`` later."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_AFTER
+            self._refresh_or_keep()
         return self._version
 
     def __len__(self) -> int:

@@ -60,10 +60,13 @@ class Relay:
         """The client's frames for ``data``; ``None``, and nothing has happened, when ``data`` is
         anything but whole frames of the pattern.
         """
-        pieces, size = self._pattern.cut(data)
-        if size != len(data) or not size:
-            return None
-        text = b"".join(pieces)
+        if (text := self._pattern.only_text(data)) is not None:
+            pieces = [text]
+        else:
+            pieces, size = self._pattern.cut(data)
+            if size != len(data) or not size:
+                return None
+            text = b"".join(pieces)
         if len(text) > self._room:
             return None
         if self._guarded and (b"<" in text or any(map(_may_break, pieces))):

@@ -25,6 +25,7 @@ FIELDS: tuple[Field, ...] = ("content", "reasoning_content", "reasoning")
 # The insides of JSON strings, one a line, spelled as our own encoder spells them: characters as
 # they are, the escapes that JSON demands, and none of those it merely allows.
 _SPELLED = rb'[^"\\\x00-\x1f]*(?:\\["\\bfnrt][^"\\\x00-\x1f]*)*'
+ONE = re.compile(_SPELLED).fullmatch
 PLAIN = re.compile(_SPELLED + rb"(?:\n" + _SPELLED + rb")*").fullmatch
 
 # Bytes that are looked at together: as many as stay in a processor's nearer caches.
@@ -57,8 +58,16 @@ class Pattern:
         self.field: Field = field
         self._head = b"data: " + before
         self._tail = after
-        self._joint = after + b"\n\n" + self._head
+        self._last = after + b"\n\n"
+        self._joint = self._last + self._head
         self._start, self._end = len(self._head), -len(after)
+
+    def only_text(self, data: bytes) -> bytes | None:
+        """The text of the frame that ``data`` is, if that is one frame of this pattern."""
+        if not (data.startswith(self._head) and data.endswith(self._last)):
+            return None
+        text = data[self._start : -len(self._last)]
+        return text if text and ONE(text) is not None else None
 
     def cut(self, data: bytes) -> tuple[list[bytes], int]:
         """The texts of the frames of this pattern that ``data`` begins with, each as the inside of

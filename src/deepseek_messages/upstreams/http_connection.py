@@ -124,9 +124,10 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(http_faults.garbage_fault(reply.origin, "something that is not HTTP"))
         self.feeding = False
-        if self._reply is reply:
-            reply.put(self._body)
-        self._body.clear()
+        if self._body:
+            if self._reply is reply:
+                reply.put(self._body)
+            self._body.clear()
         reply.received(len(data))
 
     def eof_received(self) -> None:

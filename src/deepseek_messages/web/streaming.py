@@ -95,31 +95,37 @@ class _Writer:
         """Write events where the upstream's bytes arrive, without waking this task for each: until
         the end, or until something has to be awaited, as a client that does not read.
         """
+        answer, exchange, clock = self._answer, self._exchange, self._loop.time
         resting = self._loop.create_future()
 
         def pass_on() -> None:
             try:
-                if not (resting.done() or self._passed_on()):
+                if not exchange.has_room:
+                    pass
+                elif (frames := answer.relay_now()) is not None:
+                    self._last_write = clock()
+                    exchange.write_now(frames)
+                    return
+                elif self._passed_on():
+                    return
+                answer.when_ready(None)
+                if not resting.done():  # it may have been cancelled
                     resting.set_result(None)
             except Exception as error:  # noqa: BLE001 - raised again where it is awaited
-                resting.set_exception(error)
+                answer.when_ready(None)
+                if not resting.done():
+                    resting.set_exception(error)
 
-        if not self._answer.when_ready(pass_on):
+        if not answer.when_ready(pass_on):
             return
         try:
             pass_on()  # what came before anybody asked to be told
             await resting
         finally:
-            self._answer.when_ready(None)
+            answer.when_ready(None)
 
     def _passed_on(self) -> bool:
         """Write what there is. False when it cannot go on like that."""
-        if not self._exchange.has_room:
-            return False
-        if (frames := self._answer.relay_now()) is not None:
-            self._last_write = self._loop.time()
-            self._exchange.write_now(frames)
-            return True
         if events := self._answer.read_now():
             self._last_write = self._loop.time()
             data = encode_events(self._named(events))
