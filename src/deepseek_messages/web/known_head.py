@@ -42,20 +42,29 @@ class KnownHead:
         self.caller: Caller | None = None
         self.admitted: object = None  # the guard's state when ``caller`` was let in, or was not
 
+    def begins(self, data: bytes) -> bool:
+        """Whether ``data`` begins with this head."""
+        return self._length(data)[1] > 0
+
     def body(self, data: bytes) -> bytes | None:
         """The body of the request that ``data`` is, if that is one request with this head and no
         byte less or more.
         """
-        before, after = self.before, self.after
-        if not data.startswith(before):
-            return None
-        start = len(before)
+        length, start = self._length(data)
+        return data[start:] if start and len(data) - start == length else None
+
+    def _length(self, data: bytes) -> tuple[int, int]:
+        """The length that the head at the beginning of ``data`` tells, and where it ends; zeros if
+        it is another head.
+        """
+        start = len(self.before)
+        if not data.startswith(self.before):
+            return 0, 0
         end = data.find(b"\r", start, start + MOST_DIGITS + 1)
         digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
-            return None
-        body = data[end + len(after) :]
-        return body if len(body) == int(digits) else None
+        if end < 0 or not digits.isdigit() or not data.startswith(self.after, end):
+            return 0, 0
+        return int(digits), end + len(self.after)
 
 
 def known_head(data: bytes, scope: Scope, headers: Sequence[Header]) -> KnownHead | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httptools
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -32,6 +33,10 @@ from deepseek_messages.web.short import ShortAnswer
 from deepseek_messages.wire.errors import ErrorDetail
 
 VERSIONS = ("1.0", "1.1")
+
+# Seconds that a body may come behind its head without a task that waits for it: many clients write
+# the two one after the other.
+BODY_PATIENCE = 0.1
 
 # Fields that offer another protocol (RFC 9110 §7.8), and belong to this connection only.
 OFFERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
@@ -67,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._short: ShortAnswer | None = None  # a request that no task serves
         self._first = b""  # what came last, if a request begins with it
         self._known: KnownHead | None = None  # the head of an earlier request
+        self._body_clock: asyncio.TimerHandle | None = None  # runs while no task waits for a body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection has to send its first head in time."""
@@ -78,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_head_clock()
         self._stop_write_clock()
         super().connection_lost(exc)
+        self._wait_for_body()  # in vain, as its record will tell
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
@@ -142,6 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server stops: what runs is finished, by a task that it can wait for."""
+        self._wait_for_body()
         if self._short is not None:
             self._short.hand_over()
         super().shutdown()
@@ -218,16 +226,42 @@ class BoundedProtocol(HttpToolsProtocol):
         """As uvicorn does it for any request, with a cycle of ours."""
         before: RequestResponseCycle | None = self.cycle
         self.scope |= {"method": "POST", "path": MESSAGES, "raw_path": self.url}
-        if self._first and self._short_way is not None and self.parser.should_keep_alive():
-            self._known = known_head(self._first, dict(self.scope), self.headers)
-            self._first = b""
-        self.cycle = self._direct_cycle(keep_alive=self.parser.should_keep_alive())
+        known, first, self._first = self._known, self._first, b""
+        keep_alive = self.parser.should_keep_alive()
+        self.cycle = self._direct_cycle(keep_alive=keep_alive)
         self.scope["direct"] = self.cycle  # type: ignore[typeddict-unknown-key]
-        if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
-        else:
+        if before is not None and not before.response_complete:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+            return
+        if known is not None and known.begins(first):
+            self._body_clock = self.loop.call_later(BODY_PATIENCE, self._wait_for_body)
+            return
+        if first and self._short_way is not None and keep_alive:
+            self._known = known_head(first, dict(self.scope), self.headers)
+        self._start_asgi_task(self.cycle, self.app)
+
+    def _wait_for_body(self) -> None:
+        """Let a task wait for a body that was to come at once."""
+        if self._body_clock is not None:
+            self._body_clock.cancel()
+            self._body_clock = None
+            self._start_asgi_task(self.cycle, self.app)
+
+    def _serve_whole(self) -> None:
+        """The body of a request with a known head has come soon behind it."""
+        cycle, known = self.cycle, self._known
+        assert self._body_clock is not None
+        assert isinstance(cycle, DirectCycle)
+        if known is not None and self._short_way is not None:
+            body = bytes(cycle.body)
+            short = self._short_way.begin(known, body, lambda: cycle, self._start_task)
+            if short is not None:
+                self._body_clock.cancel()
+                self._body_clock = None
+                self._running, self._short = cycle, short
+                return
+        self._wait_for_body()
 
     def _direct_cycle(self, *, keep_alive: bool) -> DirectCycle:
         return DirectCycle(
@@ -252,6 +286,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """A piece of the body."""
         self._framing -= len(body) * (MAX_FRAMING + 1)
         super().on_body(body)
+        if self._body_clock is not None and len(self.cycle.body) > HIGH_WATER_LIMIT:
+            self._wait_for_body()  # which also takes what has come, to make room
 
     def on_message_complete(self) -> None:
         """The request is whole, unless its head is to be read again."""
@@ -259,6 +295,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._offered:
             self._between = True
             super().on_message_complete()
+            if self._body_clock is not None:
+                self._serve_whole()
 
     def send_400_response(self, _msg: str) -> None:
         """Answer what the parser refuses, in the envelope instead of plain text."""

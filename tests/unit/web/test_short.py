@@ -1,0 +1,298 @@
+"""The shortest way gives what the ordinary way gives, whatever the upstream does."""
+
+import gzip
+import http.client
+import json
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from deepseek_messages.service.tasks import running
+from deepseek_messages.settings import Secret, UpstreamSettings
+from deepseek_messages.store.keys import KeyFile
+from deepseek_messages.web.app import create_app
+from deepseek_messages.web.protocol import BoundedProtocol
+from deepseek_messages.web.short import ShortAnswer, ShortWay
+from tests.faults.chat_bytes import DONE, USAGE, delta, tool_delta, whole
+from tests.support.app import settings_for
+from tests.support.client import HELLO, MESSAGES, STREAM, Reply, read_reply
+from tests.support.gates import WAIT_SECONDS, Gate
+from tests.support.servers import (
+    Cut,
+    RawUpstream,
+    Reached,
+    ReadRequest,
+    Reset,
+    RunningApp,
+    Step,
+    Wait,
+    answer,
+    chunk,
+    chunked_sse_head,
+    raw_upstream,
+    serve_app,
+)
+
+MODELS = answer(b'{"object": "list", "data": [{"id": "deepseek-chat", "object": "model"}]}')
+GOOD = answer(whole())
+KEY = "dsm-caller"
+END = chunk(delta("stop", USAGE, content="") + DONE) + chunk(b"")
+THOUGHT = whole(reasoning_content="Hm.")
+CALL = whole(
+    None, tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}]
+)
+PACKED = gzip.compress(whole())
+
+ANSWERS: dict[str, Sequence[Step]] = {
+    "whole": [GOOD, Cut()],
+    "whole, the head first": [GOOD[:80], GOOD[80:], Cut()],
+    "whole, in chunks": [chunked_sse_head(), chunk(whole()), chunk(b""), Cut()],
+    "whole, after blank lines": [
+        chunked_sse_head(),
+        chunk(b"\n"),
+        chunk(whole()),
+        chunk(b""),
+        Cut(),
+    ],
+    "thought": [answer(THOUGHT), Cut()],
+    "a call": [answer(CALL), Cut()],
+    "a think tag": [answer(whole("<think>Hm.</think>Hi.")), Cut()],
+    "compressed": [answer(PACKED, headers={"content-encoding": "gzip"}), Cut()],
+    "cut by length": [answer(whole().replace(b'"stop"', b'"length"')), Cut()],
+    "no usage": [answer(json.dumps({"choices": json.loads(whole())["choices"]}).encode()), Cut()],
+    "cut in the body": [GOOD[:-10], Cut()],
+    "reset in the body": [GOOD[:-10], Reset()],
+    "reset in the head": [GOOD[:20], Reset()],
+    "no completion": [answer(b'{"hello": "world"}'), Cut()],
+    "no JSON": [answer(b"<html>busy</html>"), Cut()],
+    "no HTTP": [b"220 smtp ready\r\n\r\n", Cut()],
+    "an error inside": [answer(b'{"error": {"message": "no", "code": 500}}'), Cut()],
+    "busy": [answer(b'{"error": {"message": "slow"}}', 429, {"retry-after": "7"}), Cut()],
+    "broken": [answer(b"oops", 500), Cut()],
+    "moved": [answer(b"", 302, {"location": "http://127.0.0.1:1/"}), Cut()],
+    "events": [
+        chunked_sse_head(),
+        chunk(delta(content="Hel")),
+        chunk(delta(content="lo")),
+        END,
+        Cut(),
+    ],
+    "events with a call": [
+        chunked_sse_head(),
+        chunk(tool_delta("{}", first=True)),
+        chunk(delta("tool_calls", USAGE) + DONE),
+        chunk(b""),
+        Cut(),
+    ],
+    "events cut": [chunked_sse_head(), chunk(delta(content="Hel")), Cut()],
+}
+
+
+@contextmanager
+def serving(
+    directory: Path, upstream: RawUpstream, auth: dict[str, Any] | None = None
+) -> Iterator[RunningApp]:
+    settings = settings_for(
+        directory,
+        auth=auth,
+        upstream=UpstreamSettings(
+            kind="chat", base_url=upstream.url, dialect="deepseek", api_key=Secret("sk-up")
+        ),
+    )
+    app = create_app(settings)
+    options = {"http": BoundedProtocol, "timeout_graceful_shutdown": int(WAIT_SECONDS)}
+    with serve_app(app, proxy_headers=False, **options) as served:
+        yield served
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[ShortAnswer]:
+    """The requests that went the short way."""
+    found: list[ShortAnswer] = []
+    begin = ShortWay.begin
+
+    def watched(*arguments: Any) -> ShortAnswer | None:
+        short = begin(*arguments)
+        if short is not None:
+            found.append(short)
+        return short
+
+    monkeypatch.setattr(ShortWay, "begin", watched)
+    return found
+
+
+def post(connection: http.client.HTTPConnection, body: object, key: str = KEY) -> Reply:
+    data = json.dumps(body).encode()
+    connection.request("POST", MESSAGES, data, {"x-api-key": key, "user-agent": "tests/1"})
+    return read_reply(connection)
+
+
+def ask(directory: Path, script: Sequence[Step], body: object, *, known: bool) -> tuple[Any, ...]:
+    """What the second request gets and leaves in the log: on the connection of the first, or on
+    a new one.
+    """
+    first = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), *script]
+    with (
+        raw_upstream(first, [ReadRequest(), *script]) as upstream,
+        structlog.testing.capture_logs() as log,
+        serving(directory, upstream) as served,
+    ):
+        connection = http.client.HTTPConnection(served.host, served.port, timeout=WAIT_SECONDS)
+        assert post(connection, HELLO).status == 200
+        if not known:
+            connection.close()
+        reply = post(connection, body)
+        connection.close()
+    told = [dict(entry) for entry in log if entry["event"] == "request"][-1]
+    for name in ("ms", "first_event_ms", "request_id"):
+        told.pop(name, None)
+    kept = {k: v for k, v in reply.headers.items() if k not in {"request-id", "date"}}
+    shown = re.sub(rb"(req|msg)_[0-9a-f]+|:\d+ ", rb"\1_", reply.body)  # ids, ports
+    kept.pop("content-length", None)
+    return reply.status, kept, shown, told
+
+
+@pytest.mark.parametrize("script", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("body", [HELLO, STREAM], ids=["whole", "stream"])
+def test_both_ways_agree(
+    tmp_path: Path, taken: list[ShortAnswer], script: Sequence[Step], body: object
+) -> None:
+    before = running()
+    ordinary = ask(tmp_path, script, body, known=False)
+    assert not taken
+    assert ask(tmp_path, script, body, known=True) == ordinary
+    assert len(taken) == 1
+    assert running() == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        HELLO | {"max_tokens": -1},
+        HELLO | {"messages": []},
+        HELLO | {"thread": {"type": "create"}},
+        [],
+    ],
+    ids=["range", "empty", "thread", "shape"],
+)
+def test_what_is_refused_is_refused_the_ordinary_way(
+    tmp_path: Path, taken: list[ShortAnswer], body: object
+) -> None:
+    ordinary = ask(tmp_path, [], body, known=False)
+    assert ordinary[0] == 400
+    assert ask(tmp_path, [], body, known=True) == ordinary
+    assert not taken
+
+
+def waiting(directory: Path, gate: Gate, reached: Gate) -> Sequence[Step]:
+    """An upstream whose second answer waits for a gate."""
+    first = [ReadRequest(), MODELS, ReadRequest(), GOOD]
+    return [*first, ReadRequest(), Reached(reached), Wait(gate), GOOD]
+
+
+def connect(served: RunningApp) -> http.client.HTTPConnection:
+    """A connection whose next request goes the short way."""
+    connection = http.client.HTTPConnection(served.host, served.port, timeout=WAIT_SECONDS)
+    assert post(connection, HELLO).status == 200
+    return connection
+
+
+def send(connection: http.client.HTTPConnection) -> None:
+    data = json.dumps(HELLO).encode()
+    connection.request("POST", MESSAGES, data, {"x-api-key": KEY, "user-agent": "tests/1"})
+
+
+def test_a_client_that_leaves_stops_the_upstream(tmp_path: Path, taken: list[ShortAnswer]) -> None:
+    gate, reached = Gate(), Gate()
+    with (
+        raw_upstream(waiting(tmp_path, gate, reached)) as upstream,
+        structlog.testing.capture_logs() as log,
+        serving(tmp_path, upstream) as served,
+    ):
+        connection = connect(served)
+        send(connection)
+        reached.require("the request at the upstream")
+        connection.close()
+        upstream.connections[0].peer_closed.require("the end of the upstream's work")
+        gate.set()
+    assert len(taken) == 1
+    told = [entry for entry in log if entry["event"] == "request"][-1]
+    assert (told["outcome"], told["status"]) == ("gone", 499)
+
+
+def test_a_server_that_stops_finishes_what_runs(tmp_path: Path, taken: list[ShortAnswer]) -> None:
+    gate, reached = Gate(), Gate()
+    with (
+        raw_upstream(waiting(tmp_path, gate, reached)) as upstream,
+        serving(tmp_path, upstream) as served,
+    ):
+        connection = connect(served)
+        send(connection)
+        reached.require("the request at the upstream")
+        served.server.should_exit = True
+        refused = False
+        while not refused:
+            try:
+                socket.create_connection((served.host, served.port)).close()
+            except OSError:
+                refused = True
+        gate.set()
+        reply = read_reply(connection)
+        connection.close()
+    assert reply.status == 200
+    assert reply.headers["connection"] == "close"
+    assert len(taken) == 1
+
+
+def test_requests_that_wait_behind_one_another_are_all_answered(
+    tmp_path: Path, taken: list[ShortAnswer]
+) -> None:
+    script = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), GOOD, ReadRequest(), GOOD]
+    with raw_upstream(script) as upstream, serving(tmp_path, upstream) as served:
+        data = json.dumps(HELLO).encode()
+        request = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"
+        request %= (len(data), data)
+        with socket.create_connection((served.host, served.port), WAIT_SECONDS) as connection:
+            connection.sendall(request)
+            read = connection.makefile("rb")
+            assert b"200" in one_answer(read)[0]
+            connection.sendall(request)
+            connection.sendall(request)
+            assert [b"200" in one_answer(read)[0] for _ in range(2)] == [True, True]
+            read.close()
+    assert taken
+
+
+def one_answer(read: Any) -> tuple[bytes, bytes]:
+    status, length = read.readline(), 0
+    while (line := read.readline()) != b"\r\n":
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            length = int(value)
+    return status, read.read(length)
+
+
+def test_a_key_that_was_taken_back_lets_nobody_in(
+    tmp_path: Path, taken: list[ShortAnswer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepseek_messages.store.keys.LOOK_AFTER", 0.0)
+    file = KeyFile(tmp_path / "keys")
+    key = file.create("one")
+    script = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), GOOD]
+    with (
+        raw_upstream(script) as upstream,
+        serving(tmp_path, upstream, auth={"mode": "keys", "keys_file": file.path}) as served,
+    ):
+        connection = http.client.HTTPConnection(served.host, served.port, timeout=WAIT_SECONDS)
+        assert [post(connection, HELLO, key).status for _ in range(2)] == [200, 200]
+        assert len(taken) == 1
+        file.remove("one")
+        assert post(connection, HELLO, key).status == 401
+        connection.close()
+    assert len(taken) == 1
