@@ -12,11 +12,13 @@ from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
 from tests.property.conversations import (
+    DEFERRED,
     IMAGES,
     answer,
     request,
     result_content,
     text_block,
+    tool_list,
     translate,
     words,
 )
@@ -39,8 +41,12 @@ def loop(dice: Random) -> dict[str, Any]:
         messages.append({"role": "assistant", "content": spoken})
         messages.append({"role": "user", "content": content or words(dice)})
         messages += several(dice, aside, 0, 1)
-    body = {"model": "m", "max_tokens": 9, "messages": messages}
-    return body | ({"thinking": {"type": "adaptive"}} if maybe(dice) else {})
+    body: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": messages}
+    if maybe(dice):
+        body["tools"] = tool_list(dice, deferred=True)
+    if maybe(dice):
+        body["thinking"] = {"type": "adaptive"}
+    return body
 
 
 def result(dice: Random, tool_use_id: str) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def aside(dice: Random) -> dict[str, Any]:
 def slip(dice: Random, spoken: list[Any], content: list[Any]) -> None:
     where = dice.choice([spoken, content])
     block = dice.choice(where) if where else text_block(dice)
-    match dice.randrange(7):
+    match dice.randrange(8):
         case 0:
             dice.shuffle(where)
         case 1:
@@ -68,6 +74,8 @@ def slip(dice: Random, spoken: list[Any], content: list[Any]) -> None:
         case 4 if content and "content" in content[0]:
             content[0] = {**content[0], "content": [dice.choice(IMAGES), text_block(dice)]}
         case 5:
+            where.append({"type": "tool_addition", "tool": {"name": dice.choice(DEFERRED)}})
+        case 6:
             where.insert(0, {"type": "redacted_thinking", "data": "x"})
         case _:
             where.append({"type": "compaction", "content": dice.choice([None, "sum"])})
