@@ -72,6 +72,7 @@ class Context(Struct, kw_only=True):
     call_ids: set[str] = field(default_factory=set)  # of all calls in the history
     citable: Library = field(default_factory=Library)  # what the answer may cite
     edits: Edits = NO_EDITS  # what of the history is left out
+    noted_filling: bool = False  # it is in the notes that reasoning was filled in
 
 
 class At(Struct, frozen=True):

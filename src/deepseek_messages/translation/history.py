@@ -265,7 +265,9 @@ def _assistant(
     """DeepSeek refuses a message with neither content nor calls, so empty text stands there."""
     if thought is None and context.fills_reasoning and (calls or context.tools.functions):
         # DeepSeek demands the field, not what it says; its own converter fills in an empty text.
-        context.notes.once(Action.REPAIRED, "thinking", f"messages.{index}")
+        if not context.noted_filling:  # the same note for each answer: it is told once
+            context.notes.once(Action.REPAIRED, "thinking", f"messages.{index}")
+            context.noted_filling = True
         thought = ""
     content = text if text is not None else (None if calls else "")
     if thought is None:

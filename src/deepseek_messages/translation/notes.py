@@ -15,6 +15,8 @@ from deepseek_messages.translation.refusals import Refusal
 class Action(Enum):
     """What was done. The first group keeps the meaning, the second loses some of it."""
 
+    __hash__ = object.__hash__  # there is one of each; ``Enum`` hashes its name, in Python
+
     MAPPED = "mapped"  # a name was exchanged for the one that is served
     EMULATED = "emulated"  # done here because the upstream cannot
     CLAMPED = "clamped"  # a number was moved into the upstream's range

@@ -19,6 +19,7 @@ from deepseek_messages.translation.compaction import asking_message
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.history import conversation
+from deepseek_messages.translation.hosted import HostedResult
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan, Translation
 from deepseek_messages.translation.refusals import Refusal
@@ -41,6 +42,7 @@ from deepseek_messages.wire.chat import (
     ResponseFormat,
 )
 from deepseek_messages.wire.messages import (
+    CompactionBlock,
     InputMessage,
     MessagesRequest,
     TextBlock,
@@ -297,7 +299,7 @@ def _instructions(
 def _is_prefilled(request: MessagesRequest, book: ToolBook, dialect: Dialect, notes: Notes) -> bool:
     """Whether the last message is an answer to be continued, and can be."""
     last = request.messages[-1]
-    if last.role != "assistant" or not _is_unfinished_text(last):
+    if last.role != "assistant" or not _is_unfinished_text(last, book):
         return False
     if dialect.prefix == "none" or (
         # "Function call should not be used with prefix" (DeepSeek; deepseek-recipe 0.2)
@@ -308,14 +310,23 @@ def _is_prefilled(request: MessagesRequest, book: ToolBook, dialect: Dialect, no
     return True
 
 
-def _is_unfinished_text(message: InputMessage) -> bool:
-    """Text, and no call that would have ended the answer."""
+def _is_unfinished_text(message: InputMessage, book: ToolBook) -> bool:
+    """Text, and no call that would have ended the answer. What stands before a summary is gone,
+    and behind the result of a tool that runs here a new message begins.
+    """
     content = message.content
     if content is None or isinstance(content, str):
         return bool(content)
     if any(isinstance(block, ToolUseBlock) for block in content):
         return False
-    return any(isinstance(block, TextBlock) and block.text for block in content)
+    for block in reversed(content):
+        if isinstance(block, TextBlock) and block.text:
+            return True
+        if isinstance(block, CompactionBlock) and block.content:
+            return False
+        if isinstance(block, HostedResult) and book.server:
+            return False
+    return False
 
 
 def _has_calls(request: MessagesRequest) -> bool:

@@ -559,6 +559,40 @@ def test_answer_without_unfinished_text_is_no_prefill(answer: Any) -> None:
     assert "prefix" not in json.dumps(done.messages)
 
 
+SUMMARY = {"type": "compaction", "content": "sum"}
+SEARCH = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
+SEARCHED = [
+    {"type": "server_tool_use", "id": "s", "name": SEARCH["name"], "input": {"query": "f"}},
+    {
+        "type": "tool_search_tool_result",
+        "tool_use_id": "s",
+        "content": {"type": "tool_search_tool_search_result", "tool_references": []},
+    },
+]
+
+
+def test_answer_that_ends_with_a_summary_is_no_prefill() -> None:
+    done = translated("a", assistant(text("b"), SUMMARY))
+
+    assert [m["role"] for m in done.messages] == ["user"]
+    assert done.plan.prefill == ""
+
+
+def test_text_behind_a_summary_is_continued() -> None:
+    done = translated("a", assistant(text("b"), SUMMARY, text("c")))
+
+    assert done.messages[-1] == {"role": "assistant", "content": "c", "prefix": True}
+    assert done.plan.prefill == "c"
+
+
+def test_answer_that_ends_with_the_result_of_a_tool_here_is_no_prefill() -> None:
+    done = translated("a", assistant(text("b"), *SEARCHED), dialect=VLLM, tools=[SEARCH])
+
+    assert [m["role"] for m in done.messages] == ["user", "assistant", "tool"]
+    assert done.plan.prefill == ""
+    assert "continue_final_message" not in done.sent
+
+
 # --- the rest -------------------------------------------------------------------------------------
 
 
