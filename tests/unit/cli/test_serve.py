@@ -62,7 +62,7 @@ NEEDED_LATER = {
     "xllamacpp",
 }
 
-AS_JSON = {"content-type": "application/json"}
+HEADERS = {"content-type": "application/json", "x-api-key": "none"}
 MODELS = answer(b'{"object":"list","data":[{"id":"deepseek-flash","object":"model"}]}')
 COMPLETION = answer(
     json.dumps(
@@ -203,9 +203,9 @@ def test_plain_answer_loads_nothing_that_only_others_need(tmp_path: Path) -> Non
         url = urlsplit(line_of(said, "^  address").split()[-1])
         with closing(HTTPConnection(url.netloc, timeout=WAIT_SECONDS)) as client:
             for _ in range(2):  # when the second is answered, all is done for the first
-                client.request("POST", f"{url.path}/v1/messages", json.dumps(HELLO), AS_JSON)
+                client.request("POST", f"{url.path}/v1/messages", json.dumps(HELLO), HEADERS)
                 answered = json.load(client.getresponse())
-                assert answered.get("content", answered) == [{"type": "text", "text": "Hello."}]
+                assert answered["content"] == [{"type": "text", "text": "Hello."}]
         process.send_signal(signal.SIGUSR1)
         assert process.stdout is not None
         loaded = next(json.loads(line) for line in process.stdout if line.startswith("["))
