@@ -8,18 +8,80 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
 
 from deepseek_messages.cli import main
+from tests.support.client import HELLO
+from tests.support.gates import WAIT_SECONDS
+from tests.support.servers import ReadRequest, answer, raw_upstream
 
 _OURS = [name for name in os.environ if name.startswith("DEEPSEEK_")]
 Server = tuple[subprocess.Popen[str], str]
 STOP_SECONDS = 60
+
+OURS = ("-m", "deepseek_messages")
+
+# The same, telling on SIGUSR1 which modules it has loaded.
+TELLING = (
+    "-c",
+    """
+import json, signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: print(json.dumps(list(sys.modules)), flush=True))
+from deepseek_messages.cli import main
+main()
+""",
+)
+
+# What a server of a chat upstream loads when a request needs it, and not before. Together 40 MB,
+# and two thirds of the time of a start that loads them.
+NEEDED_LATER = {
+    "aiohttp",
+    "cryptography",
+    "deepseek_messages.cli.check",
+    "deepseek_messages.compatibility",
+    "deepseek_messages.service.mcp",
+    "deepseek_messages.service.tool_host",
+    "deepseek_messages.upstreams.double",
+    "deepseek_messages.upstreams.embedded",
+    "deepseek_messages.upstreams.http_proxied",
+    "deepseek_messages.upstreams.tokens_http",
+    "deepseek_recipe",
+    "filelock",
+    "imagesize",
+    "jsonschema_rs",
+    "mcp",
+    "pypdfium2",
+    "structlog",
+    "xllamacpp",
+}
+
+HEADERS = {"content-type": "application/json", "x-api-key": "none"}
+MODELS = answer(b'{"object":"list","data":[{"id":"deepseek-flash","object":"model"}]}')
+COMPLETION = answer(
+    json.dumps(
+        {
+            "id": "chat-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "deepseek-flash",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "Hello."},
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+        }
+    ).encode()
+)
 
 
 def environment(tmp_path: Path, extra: Mapping[str, str]) -> dict[str, str]:
@@ -29,9 +91,11 @@ def environment(tmp_path: Path, extra: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def serving(tmp_path: Path, *flags: str, **extra: str) -> Iterator[Server]:
+def serving(
+    tmp_path: Path, *flags: str, program: Sequence[str] = OURS, **extra: str
+) -> Iterator[Server]:
     """A server in a process of its own, and what it printed when it was ready."""
-    command = [sys.executable, "-m", "deepseek_messages", "serve", "--port", "0", *flags]
+    command = [sys.executable, *program, "serve", "--port", "0", *flags]
     log = (tmp_path / "log").open("w")
     with (
         log,
@@ -128,6 +192,30 @@ def test_log_is_json_where_there_is_no_terminal(tmp_path: Path) -> None:
         process.wait(STOP_SECONDS)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert "stopping" in [line["event"] for line in lines]
+
+
+def test_plain_answer_loads_nothing_that_only_others_need(tmp_path: Path) -> None:
+    wishes = {"DEEPSEEK_MESSAGES_UPSTREAM_DIALECT": "deepseek"}
+    with (
+        raw_upstream([ReadRequest(), MODELS] + [ReadRequest(), COMPLETION] * 2) as upstream,
+        serving(tmp_path, "--upstream", upstream.url, program=TELLING, **wishes) as (process, said),
+    ):
+        url = urlsplit(line_of(said, "^  address").split()[-1])
+        with closing(HTTPConnection(url.netloc, timeout=WAIT_SECONDS)) as client:
+            for _ in range(2):  # when the second is answered, all is done for the first
+                client.request("POST", f"{url.path}/v1/messages", json.dumps(HELLO), HEADERS)
+                answered = json.load(client.getresponse())
+                assert answered["content"] == [{"type": "text", "text": "Hello."}]
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout is not None
+        loaded = next(json.loads(line) for line in process.stdout if line.startswith("["))
+        process.terminate()
+        process.wait(STOP_SECONDS)
+    assert "deepseek_messages.web.app" in loaded
+    assert NEEDED_LATER.isdisjoint(loaded), NEEDED_LATER.intersection(loaded)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines[0]["event"] == "request"
+    assert "stopping" in [line["event"] for line in lines]  # by structlog, which came late
 
 
 @pytest.mark.parametrize(

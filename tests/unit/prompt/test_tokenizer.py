@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -76,6 +79,23 @@ def test_many_threads_load_once(monkeypatch: pytest.MonkeyPatch) -> None:
         counts = list(pool.map(fresh.count, ["one two"] * 32))
     assert counts == [2] * 32
     assert len(loads) == 1
+
+
+MEASURE = """
+from resource import RUSAGE_SELF, getpagesize, getrusage
+from deepseek_messages.prompt.tokenizer import TOKENIZER
+TOKENIZER.count("one")
+with open("/proc/self/statm") as file:
+    print(int(file.read().split()[1]) * getpagesize() / getrusage(RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such call")
+def test_memory_that_only_loading_took_is_given_back() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 0.75  # of the most it ever took; 0.54 here, and 0.92 without
 
 
 def test_missing_vocabulary_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
