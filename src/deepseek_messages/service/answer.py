@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 from msgspec import UNSET
@@ -114,15 +115,19 @@ class Answerer:
         caller: Caller,
         record: RequestRecord,
         session: str | None = None,
+        *,
+        large: bool = False,
     ) -> "Answer":
         """An answer that is ready to be opened. The caller of this method closes it, whatever
-        happens. Raises ``Refusal`` for a request that cannot be served, ``Fault`` when the
-        upstream cannot say what it serves.
+        happens. A ``large`` request is translated by a thread.
+
+        Raises ``Refusal`` for a request that cannot be served, ``Fault`` when the upstream cannot
+        say what it serves.
         """
         _note_request(record, request, self._upstream)
         self._admission.enter(caller.identity)
         try:
-            return await self._translated(request, caller, record, session)
+            return await self._translated(request, caller, record, session, large=large)
         except BaseException:
             self._admission.leave(caller.identity)
             raise
@@ -133,10 +138,12 @@ class Answerer:
         caller: Caller,
         record: RequestRecord,
         session: str | None,
+        *,
+        large: bool,
     ) -> "Answer":
         named = _affinity(caller, session or _user_of(request))
         run = await self._hosting.prepare(request, caller)
-        attempts = self._attempts(request, caller, record, named, run)
+        attempts = self._attempts(request, caller, record, named, run, large=large)
         try:
             attempt = await attempts.first()
         except BaseException:
@@ -152,9 +159,13 @@ class Answerer:
         record: RequestRecord,
         named: str | None,
         run: HostedRun,
+        *,
+        large: bool = False,
     ) -> Attempts:
         async def translate(upstream: Upstream) -> Attempt:
-            return await self._attempt(request, caller, record, named, upstream=upstream, run=run)
+            return await self._attempt(
+                request, caller, record, named, upstream=upstream, run=run, large=large
+            )
 
         return Attempts(route_to(self._upstream, lambda: _need(request, named)), translate)
 
@@ -250,6 +261,7 @@ class Answerer:
         *,
         upstream: Upstream,
         run: HostedRun,
+        large: bool,
     ) -> Attempt:
         record.upstream = upstream.name
         served = await upstream.models()
@@ -259,7 +271,8 @@ class Answerer:
         request = await self._documents.prepare(request, sees=sees)
         notes = Notes(strict=self._strict)
         edits = await self._editor.edits(request, choice, notes, caller)
-        return self._translate(
+        translate = partial(
+            self._translate,
             request,
             caller,
             session,
@@ -269,6 +282,7 @@ class Answerer:
             notes=notes,
             edits=edits,
         )
+        return await asyncio.to_thread(translate) if large else translate()
 
     def _translate(
         self,

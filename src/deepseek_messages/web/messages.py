@@ -1,5 +1,6 @@
 """``POST /v1/messages``."""
 
+import asyncio
 from collections.abc import Mapping
 
 import msgspec
@@ -22,6 +23,11 @@ _encode = msgspec.json.Encoder().encode
 SESSION_HEADER = "x-claude-code-session-id"
 
 
+# Bodies above this size are read and translated by a thread: on the event loop they would hold up
+# everybody else for some milliseconds.
+LARGE_BODY = 512 * 1024
+
+
 class MessagesHandler:
     """Answers whole or as a stream, as the body's ``stream`` says; nothing else decides."""
 
@@ -35,10 +41,14 @@ class MessagesHandler:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Raises ``Refusal`` and ``Fault`` as long as the status has not gone out."""
-        request = parse_request(await read_body(exchange, self._max_body_bytes))
+        body = await read_body(exchange, self._max_body_bytes)
+        large = len(body) > LARGE_BODY
         session = exchange.headers.get(SESSION_HEADER)
         async with ClientWatch(exchange):
-            answer = await self._answerer.answer(request, exchange.caller, exchange.record, session)
+            request = await asyncio.to_thread(parse_request, body) if large else parse_request(body)
+            answer = await self._answerer.answer(
+                request, exchange.caller, exchange.record, session, large=large
+            )
             await self._conclude(exchange, answer)
 
     def at_once(
@@ -51,7 +61,7 @@ class MessagesHandler:
         """The answer to a request that can be had without waiting; ``None`` for any other, also
         for one that is to be refused. Whoever has it calls ``conclude``, or closes it.
         """
-        if len(body) > self._max_body_bytes:
+        if len(body) > min(self._max_body_bytes, LARGE_BODY):
             return None
         try:
             request = parse_request(body)
