@@ -25,8 +25,12 @@ FIELDS: tuple[Field, ...] = ("content", "reasoning_content", "reasoning")
 # The insides of JSON strings, one a line, spelled as our own encoder spells them: characters as
 # they are, the escapes that JSON demands, and none of those it merely allows.
 _SPELLED = rb'[^"\\\x00-\x1f]*(?:\\["\\bfnrt][^"\\\x00-\x1f]*)*'
-ONE = re.compile(_SPELLED).fullmatch
-PLAIN = re.compile(_SPELLED + rb"(?:\n" + _SPELLED + rb")*").fullmatch
+_ONE = re.compile(_SPELLED).fullmatch
+_MANY = re.compile(_SPELLED + rb"(?:\n" + _SPELLED + rb")*").fullmatch
+
+# What needs a closer look: quotation marks, backslashes, control characters.
+_DOUBTFUL = b'"\\' + bytes(range(0x20))
+_DOUBTFUL_IN_LINES = _DOUBTFUL.replace(b"\n", b"")
 
 # Bytes that are looked at together: as many as stay in a processor's nearer caches.
 MOST_AT_ONCE = 32 * 1024
@@ -67,7 +71,9 @@ class Pattern:
         if not (data.startswith(self._head) and data.endswith(self._last)):
             return None
         text = data[self._start : -len(self._last)]
-        return text if text and ONE(text) is not None else None
+        if len(text.translate(None, _DOUBTFUL)) != len(text) and _ONE(text) is None:
+            return None
+        return text or None
 
     def cut(self, data: bytes) -> tuple[list[bytes], int]:
         """The texts of the frames of this pattern that ``data`` begins with, each as the inside of
@@ -91,7 +97,7 @@ class Pattern:
             del pieces[pieces.index(b"") :]
         # A line end of the upstream's own ends its data there (sse.FrameParser).
         lines = b"\n".join(pieces)
-        if lines.count(b"\n") >= len(pieces) or PLAIN(lines) is None:
+        if lines.count(b"\n") >= len(pieces) or not _is_plain(lines):
             return [], 0
         return pieces, len(pieces) * len(self._joint) + sum(map(len, pieces))
 
@@ -119,6 +125,11 @@ class Pattern:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None, data
         return _run(self.field, texts, pieces), data[size:]
+
+
+def _is_plain(lines: bytes) -> bool:
+    """Whether every line is the inside of a JSON string, spelled as ours are."""
+    return len(lines.translate(None, _DOUBTFUL_IN_LINES)) == len(lines) or _MANY(lines) is not None
 
 
 def pattern_of(frame: bytes, chunk: ChatChunk) -> Pattern | None:
