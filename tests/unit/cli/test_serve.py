@@ -214,8 +214,8 @@ def test_plain_answer_loads_nothing_that_only_others_need(tmp_path: Path) -> Non
     assert "deepseek_messages.web.app" in loaded
     assert NEEDED_LATER.isdisjoint(loaded), NEEDED_LATER.intersection(loaded)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert lines[0]["event"] == "request"
-    assert "stopping" in [line["event"] for line in lines]  # by structlog, which came late
+    events = {line["event"] for line in lines}
+    assert events >= {"request", "stopping"}  # the latter by structlog, which came late
 
 
 @pytest.mark.parametrize(
