@@ -74,6 +74,11 @@ class DeepSeekTokenizer:
             return self._full
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether a count need not wait for the vocabulary."""
+        return "_loaded" in self.__dict__
+
+    @property
     def _plain(self) -> "Tokenizer":
         return self._parts[0]
 

@@ -49,11 +49,6 @@ from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
 from deepseek_messages.wire.messages import Message, MessagesRequest, Usage
 
-# Seconds that the first event waits for the prompt's size once the upstream has spoken. Counting
-# runs beside the upstream's own work and is nearly always done before it; the size is in the
-# last event in any case.
-COUNT_GRACE = 0.1
-
 # Seconds that the last event waits for it when the upstream was closed before it told its figures.
 COUNT_AT_CUT = 5.0
 
@@ -67,6 +62,11 @@ class PromptCounter(Protocol):
 
     async def count_output(self, text: str, model: Model) -> int | None:
         """Tokens of what a model wrote, or ``None``. Never on the loop."""
+        ...
+
+    @property
+    def grace(self) -> float:
+        """Seconds that an answer waits for its prompt's size."""
         ...
 
 
@@ -325,6 +325,7 @@ class Answerer:
             if translation.chat.stream
             else None,
             count_output=lambda text: self._counter.count_output(text, choice.model),
+            grace=lambda: self._counter.grace,
         )
 
 
@@ -604,7 +605,7 @@ class Answer:
     async def _machine_ready(self) -> Stream:
         if self._machine is not None:
             return self._machine
-        tokens = await self._counted_in_time()
+        tokens = await self._counted_in_time(self._attempt.grace())
         if self._machine is None:  # nobody was first meanwhile
             self._machine = self._new_machine(tokens)
         return self._machine
@@ -612,7 +613,7 @@ class Answer:
     def _new_machine(self, tokens: int | None) -> Stream:
         return reply_stream(self._plan, self._message_id, prompt_tokens=tokens, seal=self._seal)
 
-    async def _counted_in_time(self, grace: float = COUNT_GRACE) -> int | None:
+    async def _counted_in_time(self, grace: float) -> int | None:
         counting = self._counting
         if counting is None:
             return None

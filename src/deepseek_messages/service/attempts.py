@@ -28,6 +28,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     notes: Notes
     count: Callable[[], Awaitable[int | None]] | None
     count_output: CountText
+    grace: Callable[[], float]
 
     def tokens(self) -> int:
         """About how much of the model's context the prompt and the answer may take."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 from deepseek_messages.prompt.counting import PromptCount, count_text, measure_prompt
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.estimate import estimate_prompt
+from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.translation.catalogue import Choice, Encoding, Model
 from deepseek_messages.translation.dialects import Dialect
@@ -29,6 +30,14 @@ THREADS = 2
 
 # Claude Code asks for about 25 counts at once; this many sessions may do so at the same time.
 MOST_WAITING = 1_000
+
+# Seconds that the first event waits for the prompt's size once the upstream has spoken. Counting
+# runs beside the upstream's own work and is nearly always done before it; the size is in the
+# last event in any case.
+COUNT_GRACE = 0.1
+
+# The same while the tokenizer is being loaded, which takes about half a second.
+FIRST_COUNT_GRACE = 1.0
 
 T = TypeVar("T")
 
@@ -85,6 +94,13 @@ class Counter:
             return await self._upstream.count_tokens(call)
         except (NotEncodable, UnicodeEncodeError, Refusal, Fault):
             return None
+
+    @property
+    def grace(self) -> float:
+        """Seconds that are worth waiting for a count: more for the first, which loads the
+        tokenizer.
+        """
+        return COUNT_GRACE if TOKENIZER.is_loaded else FIRST_COUNT_GRACE
 
     async def count_output(self, text: str, model: Model) -> int | None:
         """The size of what ``model`` wrote, or ``None`` when its vocabulary is not known."""

@@ -30,6 +30,8 @@ CALLER = Caller("key-1", credential="sk-mine")
 class Counted:
     """A counter that says what a test says, when it says so."""
 
+    grace = 0.01
+
     def __init__(self, count: Callable[[], Awaitable[int | None]]) -> None:
         self._count = count
 

@@ -5,9 +5,10 @@ from typing import TypeVar
 
 import pytest
 
+from deepseek_messages.prompt.tokenizer import DeepSeekTokenizer
 from deepseek_messages.service import counting
 from deepseek_messages.service.callers import Caller
-from deepseek_messages.service.counting import Counter
+from deepseek_messages.service.counting import COUNT_GRACE, FIRST_COUNT_GRACE, Counter
 from deepseek_messages.translation.catalogue import FLASH, PRO, Choice, Model, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM, Dialect
 from deepseek_messages.translation.faults import Fault, FaultKind
@@ -198,3 +199,11 @@ def test_too_many_waiting_counts_are_refused_as_overload(monkeypatch: pytest.Mon
         assert [each.result().tokens for each in waiting] == [8, 8, 8]
 
     run(Upstream(DEEPSEEK), crowd)
+
+
+@pytest.mark.parametrize(("loaded", "grace"), [(True, COUNT_GRACE), (False, FIRST_COUNT_GRACE)])
+def test_the_first_count_is_worth_a_longer_wait(
+    monkeypatch: pytest.MonkeyPatch, loaded: bool, grace: float
+) -> None:
+    monkeypatch.setattr(DeepSeekTokenizer, "is_loaded", loaded)
+    assert Counter(seal=Seal(b"key"), upstream=Upstream(DEEPSEEK)).grace == grace
