@@ -129,7 +129,7 @@ class Answerer:
         async def translate(upstream: Upstream) -> Attempt:
             return await self._attempt(request, caller, record, named, upstream=upstream, run=run)
 
-        attempts = Attempts(route, translate)
+        attempts = Attempts(route, translate, record)
         try:
             attempt = await attempts.first()
         except BaseException:
@@ -240,8 +240,11 @@ class Answer:
         while self.state is State.NEW:
             self._begin_count()
             try:
-                self._stream = await self._upstream.open(self._call)
+                attempt, self._stream = await self._attempts.open(self._attempt)
                 self.state = State.OPEN
+                if attempt is not self._attempt:  # a second upstream was faster
+                    self._take(attempt)
+                    self._begin_count()
             except Fault as fault:
                 self._take(await self._attempts.next(fault))
 
