@@ -21,6 +21,7 @@ from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
+from deepseek_messages.web.reload import renewed
 from deepseek_messages.web.upstreams import Progress
 from deepseek_messages.web.workers import WorkersError, run_workers
 
@@ -70,10 +71,16 @@ def serve(
         info = _info(listener, first_key(settings))
 
         def work(ready: Callable[[], None]) -> None:
-            _server(settings, ready, progress, source).run(sockets=[listener])
+            """As the workers that have read the settings again since the start."""
+            now = renewed(settings, source)
+            try:
+                server = _server(now, ready, progress, source)
+            except ServeError:  # they could not use them either
+                server = _server(settings, ready, progress, source)
+            server.run(sockets=[listener])
 
         if settings.server.workers == 1:
-            work(lambda: on_ready(info))
+            _server(settings, lambda: on_ready(info), progress, source).run(sockets=[listener])
             return
         try:
             run_workers(settings.server.workers, work, lambda: on_ready(info))
