@@ -21,6 +21,7 @@ from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import flush, log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
+from deepseek_messages.web.reload import renewed
 from deepseek_messages.web.upstreams import Progress
 from deepseek_messages.web.workers import WorkersError, run_workers
 
@@ -70,18 +71,28 @@ def serve(
         info = _info(listener, first_key(settings))
 
         def work(ready: Callable[[], None]) -> None:
+            """As the workers that have read the settings again since the start."""
+            now = renewed(settings, source)
             try:
-                _server(settings, ready, progress, source).run(sockets=[listener])
-            finally:
-                flush()
+                server = _server(now, ready, progress, source)
+            except ServeError:  # they could not use them either
+                server = _server(settings, ready, progress, source)
+            _run(server, listener)
 
         if settings.server.workers == 1:
-            work(lambda: on_ready(info))
+            _run(_server(settings, lambda: on_ready(info), progress, source), listener)
             return
         try:
             run_workers(settings.server.workers, work, lambda: on_ready(info))
         except WorkersError as error:
             raise ServeError(str(error)) from error
+
+
+def _run(server: "_Server", listener: socket.socket) -> None:
+    try:
+        server.run(sockets=[listener])
+    finally:
+        flush()
 
 
 @contextlib.contextmanager
