@@ -191,25 +191,28 @@ _Found = tuple[Offer, Notes]
 _tools = msgspec.json.Decoder(list[Tool])
 
 
+class _Kept(Struct, frozen=True):
+    tools: list[Tool]
+    size: int  # bytes of JSON
+    circumstances: _Circumstances
+    found: _Found
+
+
 class Memo:
     """Lists of tools and what they came to. Bounded in number and in bytes of JSON; when it is
-    full it starts anew.
+    full it starts anew. Threads may share it: at worst one of them finds nothing.
     """
 
     def __init__(self, *, most: int, most_bytes: int) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._bytes = 0
-        self._kept: dict[
-            tuple[int, str | None, str | None, bool],
-            tuple[list[Tool], _Circumstances, _Found],
-        ] = {}
+        self._kept: dict[tuple[int, str | None, str | None, bool], _Kept] = {}
 
     def get(self, tools: list[Tool], circumstances: _Circumstances) -> _Found | None:
         """What was kept for equal tools in equal circumstances."""
         kept = self._kept.get(_key(tools, circumstances))
-        if kept is not None and kept[1] == circumstances and kept[0] == tools:
-            return kept[2]
+        if kept is not None and kept.circumstances == circumstances and kept.tools == tools:
+            return kept.found
         return None
 
     def keep(self, tools: list[Tool], circumstances: _Circumstances, found: _Found) -> None:
@@ -220,11 +223,18 @@ class Memo:
             return
         if len(text) > self._most_bytes:
             return
-        if len(self._kept) >= self._most or self._bytes + len(text) > self._most_bytes:
+        if len(self._kept) >= self._most or self.size() + len(text) > self._most_bytes:
             self._kept.clear()
-            self._bytes = 0
-        self._bytes += len(text)
-        self._kept[_key(tools, circumstances)] = (_tools.decode(text), circumstances, found)
+        kept = _Kept(_tools.decode(text), len(text), circumstances, found)
+        self._kept[_key(tools, circumstances)] = kept
+
+    def entries(self) -> list[list[Tool]]:
+        """The lists that are kept."""
+        return [kept.tools for kept in list(self._kept.values())]
+
+    def size(self) -> int:
+        """Bytes of JSON that the kept lists were."""
+        return sum([kept.size for kept in list(self._kept.values())])
 
 
 def _key(

@@ -33,7 +33,7 @@ class Choosing(Struct, frozen=True):
 FREE = Choosing()
 
 
-class ToolBook:
+class ToolBook(Struct, eq=False):
     """The tools of one request. ``functions`` are those in the head of the prompt; deferred ones
     wait until the conversation refers to them (``defer_loading``, Anthropic's tool search).
 
@@ -42,32 +42,24 @@ class ToolBook:
     order of first reference.
     """
 
-    def __init__(
-        self,
-        dialect: Dialect,
-        notes: Notes,
-        *,
-        updates_in_place: bool,
-        hosted: Hosted = NOTHING_HOSTED,
-    ) -> None:
-        self.functions: list[FunctionTool] = []
-        self.server: dict[str, ServerTool] = {}  # the tools that this server runs
-        self._hosted = hosted
-        self.back: dict[str, str] = {}
-        self.callable: set[str] = set()
-        self._called: dict[str, str] = {}  # by the history: the client's name -> as sent upstream
-        self._defined: dict[str, Function] = {}
-        self._deferred: set[str] = set()
-        self._left_out: set[str] = set()
-        self._updated: set[str] = set()
-        self._repeated_chars = 0
-        self._dialect = dialect
-        self._notes = notes
-        self._updates_in_place = updates_in_place
+    dialect: Dialect
+    notes: Notes
+    updates_in_place: bool
+    hosted: Hosted = NOTHING_HOSTED
+    functions: list[FunctionTool] = []
+    callable: set[str] = set()  # names sent upstream that the model may call
+    server: dict[str, ServerTool] = {}  # the tools that this server runs
+    back: dict[str, str] = {}  # name sent upstream -> the client's
+    _called: dict[str, str] = {}  # by the history: the client's name -> as sent upstream
+    _defined: dict[str, Function] = {}
+    _deferred: set[str] = set()
+    _left_out: set[str] = set()
+    _updated: set[str] = set()
+    _repeated_chars: int = 0
 
     def define(self, tools: list[Tool]) -> None:
         """Take the request's tools. Raises ``Refusal`` for two of one name or a bad schema."""
-        offer = offer_of(tools, self._dialect, self._hosted, self._notes)
+        offer = offer_of(tools, self.dialect, self.hosted, self.notes)
         if offer is NO_TOOLS:
             return
         self.functions = list(offer.functions)
@@ -81,7 +73,7 @@ class ToolBook:
     @property
     def runs_mcp(self) -> bool:
         """Whether the request's MCP servers were asked."""
-        return bool(self._hosted.mcp_servers)
+        return bool(self.hosted.mcp_servers)
 
     def hidden(self) -> list[tuple[str, Function]]:
         """The tools that a search may find: those that wait for a reference."""
@@ -106,9 +98,9 @@ class ToolBook:
         """
         function = self._defined.get(name)
         if function is None:
-            self._notes.once(Action.DROPPED, "tool_reference", path)
+            self.notes.once(Action.DROPPED, "tool_reference", path)
             return None
-        if self._updates_in_place:
+        if self.updates_in_place:
             return self._shown(function)
         if name in self._deferred:
             self._deferred.remove(name)
@@ -149,7 +141,7 @@ class ToolBook:
         if choice.type == "tool":
             return self._choose_named(choice.name or "")
         if not self.functions:
-            self._notes.add(Action.IGNORED, "tool_choice", "tool_choice")
+            self.notes.add(Action.IGNORED, "tool_choice", "tool_choice")
             return FREE
         only = self.functions[0].function.name if len(self.functions) == 1 else None
         return Choosing("required", only, must_call=True)
@@ -162,15 +154,15 @@ class ToolBook:
         if function is not None:
             return Choosing(self._named(function), function.name, must_call=True)
         if name in self._left_out:
-            self._notes.add(Action.DROPPED, "tool_choice", "tool_choice")
+            self.notes.add(Action.DROPPED, "tool_choice", "tool_choice")
             return FREE
         raise Refusal(f"Tool '{name}' not found in provided tools", path="tool_choice.name")
 
     def _named(self, function: Function) -> Literal["required"] | NamedToolChoice:
         """Where the upstream takes no name, the named tool is the only one it is told of."""
-        if self._dialect.takes_named_tool:
+        if self.dialect.takes_named_tool:
             return NamedToolChoice(FunctionName(function.name))
-        self._notes.add(Action.EMULATED, "tool_choice", "tool_choice")
+        self.notes.add(Action.EMULATED, "tool_choice", "tool_choice")
         self.functions = [FunctionTool(function)]
         self.callable = {function.name}
         return "required"
@@ -179,7 +171,7 @@ class ToolBook:
         """``tool_choice: none``: DeepSeek leaves the definitions out of the prompt, so do we."""
         self.functions = []
         self.callable = set()
-        self._updates_in_place = False
+        self.updates_in_place = False
         self._deferred = set()
 
 

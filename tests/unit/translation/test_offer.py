@@ -84,7 +84,7 @@ def test_an_equal_list_is_found_and_a_body_is_not_held() -> None:
     found = offer_of(given, DEEPSEEK, NOTHING_HOSTED, Notes())
 
     assert offer_of(decoded(tools), DEEPSEEK, NOTHING_HOSTED, Notes()) is found
-    (kept, _, _) = next(iter(offer._memo._kept.values()))
+    (kept,) = offer._memo.entries()
     assert kept == given
     assert kept[0] is not given[0]
 
@@ -99,7 +99,7 @@ def test_tools_of_other_servers_are_asked_for_each_time() -> None:
     for description in ("one", "two"):
         found, _ = told([], DEEPSEEK, hosted(description))
         assert found.functions[0].function.description == description
-    assert not offer._memo._kept
+    assert not offer._memo.entries()
 
 
 def test_the_memo_is_bounded() -> None:
@@ -107,8 +107,8 @@ def test_the_memo_is_bounded() -> None:
     offer._memo = memo
     for number in range(50):
         told([{"name": f"t{number}", "description": "d" * (number % 7) * 500}])
-        assert len(memo._kept) <= 8
-        assert memo._bytes <= 10_000
+        assert len(memo.entries()) <= 8
+        assert memo.size() <= 10_000
     told([{"name": "large", "description": "d" * 10_000}])
-    assert all(tools[0].name != "large" for tools, _, _ in memo._kept.values())
+    assert all(tools[0].name != "large" for tools in memo.entries())
     assert offer_of([Tool(name="\ud800")], DEEPSEEK, NOTHING_HOSTED, Notes()).functions
