@@ -62,3 +62,20 @@ class NoHosting:
 
 
 NO_HOSTING = NoHosting()
+
+
+class HostingSwitch:
+    """A ``Hosting`` that stands for the one in use now. Requests that run keep what they began
+    with: what a run needs is its own, and closed with it.
+    """
+
+    def __init__(self, hosting: Hosting = NO_HOSTING) -> None:
+        self.current = hosting
+
+    def replace(self, hosting: Hosting) -> None:
+        """Use ``hosting`` for requests from now on."""
+        self.current = hosting
+
+    async def prepare(self, request: MessagesRequest, caller: Caller) -> HostedRun:
+        """As the one in use does."""
+        return await self.current.prepare(request, caller)

@@ -13,7 +13,7 @@ from deepseek_messages.service.count import CountTokens
 from deepseek_messages.service.counting import Counter
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
-from deepseek_messages.service.hosting import NO_HOSTING, Hosting
+from deepseek_messages.service.hosting import NO_HOSTING, Hosting, HostingSwitch
 from deepseek_messages.service.models import ModelDirectory
 from deepseek_messages.service.tasks import spawn, stop
 from deepseek_messages.settings import Settings, Source
@@ -77,7 +77,8 @@ class Parts:
         self.metrics = Metrics()
         self.upstream = upstream = Switch(upstream, self.metrics.attempt)
         self.reloader: Reloader | None = None
-        seal = Seal(_seal_key(settings.state_dir))
+        self.seal = seal = Seal(_seal_key(settings.state_dir))
+        self.tools = HostingSwitch(_hosting(settings, seal))
         self.counter = Counter(seal=seal, upstream=upstream)
         documents = DocumentReader(settings.documents)
         editor = ContextEditor(self.counter)
@@ -89,6 +90,7 @@ class Parts:
             default_model=models.default,
             aliases=models.aliases,
             strict=settings.strict,
+            hosting=self.tools,
         )
         self.answerer = Answerer(
             upstream=upstream,
@@ -101,7 +103,7 @@ class Parts:
             default_model=models.default,
             aliases=models.aliases,
             strict=settings.strict,
-            hosting=_hosting(settings, seal),
+            hosting=self.tools,
         )
         self.directory = ModelDirectory(upstream, models.aliases)
         self.guard = Guard(
@@ -120,8 +122,10 @@ class Parts:
             source,
             switch=self.upstream,
             guard=self.guard,
+            tools=self.tools,
             make=lambda settings: make_upstream(settings, shelf),
             keyring=keyring_of,
+            hosting=lambda settings: _hosting(settings, self.seal),
         )
 
     def endpoints(self) -> list[Endpoint]:
