@@ -178,7 +178,7 @@ def test_max_uses_and_domain_lists_hold(rig: Rig) -> None:
 @row("tools.web_search")
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("busy", "too_many_requests"), ("x" * 401, "query_too_long"), (" ", "invalid_input")],
+    [("busy", "too_many_requests"), ("x" * 401, "query_too_long"), (" ", "invalid_tool_input")],
 )
 def test_errors_of_a_search_are_results(rig: Rig, query: str, code: str) -> None:
     reply = play(rig, ask_for(query), Text("Ok."), tools=[SEARCH])
@@ -232,7 +232,7 @@ def test_a_fetch_gives_a_document(rig: Rig, web: tuple[Web, str]) -> None:
     [
         ("/picture", "unsupported_content_type"),
         ("/none", "url_not_accessible"),
-        ("/huge", "unavailable"),
+        ("/huge", "content_too_large"),
         ("/" + "x" * 300, "url_too_long"),
         ("/moved?to=http://evil.example.net/", "url_not_allowed"),
         ("/moved?to=/moved?to=/moved", "url_not_accessible"),
@@ -250,7 +250,7 @@ def test_errors_of_a_fetch_are_results(
 @pytest.mark.parametrize("url", ["ftp://x/", "nonsense", "http://user:pw@example.com/"])
 def test_only_plain_web_addresses_are_fetched(rig: Rig, url: str) -> None:
     reply = play(rig, read(url), Text("Ok."), tools=[FETCH])
-    assert reply.body["content"][1]["content"]["error_code"] == "invalid_input"
+    assert reply.body["content"][1]["content"]["error_code"] == "invalid_tool_input"
 
 
 @pytest.mark.parametrize(

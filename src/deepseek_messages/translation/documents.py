@@ -39,15 +39,25 @@ def text_document(block: DocumentBlock, text: str, library: Library) -> list[Con
     if not is_citable(block):
         return _enclosed(block, [TextPart(text)])
     lead = _lead(library)
-    passages = [Passage(text[a:b], start=a, end=b) for a, b in spans_of(text)]
+    passages = passages_of(text)
     first = library.add("text", index, passages, title=block.title, text=text)
+    return [*lead, *_enclosed(block, [TextPart(numbered(text, passages, first))])]
+
+
+def passages_of(text: str) -> list[Passage]:
+    """The passages of running text."""
+    return [Passage(text[a:b], start=a, end=b) for a, b in spans_of(text)]
+
+
+def numbered(text: str, passages: Sequence[Passage], first: int) -> str:
+    """``text`` with its number before each passage."""
     pieces: list[str] = []
     done = 0
     for number, passage in enumerate(passages, first):
         pieces += [text[done : passage.start], label(number)]
         done = passage.start
     pieces.append(text[done:])
-    return [*lead, *_enclosed(block, [TextPart("".join(pieces))])]
+    return "".join(pieces)
 
 
 def pages_document(

@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.sources import Source
+from deepseek_messages.translation.sources import Library, Source
 from deepseek_messages.translation.structured import SchemaCheck
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatRequest
@@ -51,6 +51,7 @@ class RoundPlan(Struct, frozen=True, kw_only=True):
 
     dialect: Dialect
     book: ToolBook
+    library: Library = field(default_factory=Library)  # takes what the tools give to be cited
     check: Literal["none", "call", "schema"] = "none"
     schema: SchemaCheck | None = None
     passes_text: bool = False  # the upstream holds itself to the schema, and the client streams

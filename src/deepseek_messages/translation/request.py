@@ -26,6 +26,7 @@ from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.sampling import settings_of
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted
+from deepseek_messages.translation.sources import Library
 from deepseek_messages.translation.structured import SchemaCheck
 from deepseek_messages.translation.system import (
     JOINT,
@@ -75,6 +76,7 @@ def to_chat(
     choosing = _tools(request, book, notes)
     prefilled = _is_prefilled(request, book, dialect, notes)
     on = _thinking_on(request, choice, dialect, notes, forced=choosing.must_call, prefill=prefilled)
+    schema = _schema(request)
     context = Context(
         dialect=dialect,
         notes=notes,
@@ -84,9 +86,9 @@ def to_chat(
         place=place,
         fills_reasoning=on and dialect.demands_reasoning and dialect.replays_reasoning is not None,
         references=[],
+        citable=Library(cites_hosted=schema is None),
         edits=edits,
     )
-    schema = _schema(request)
     messages = _messages(request, context, schema, must_call=choosing.must_call)
     prefill = _mark_prefill(messages, dialect) if prefilled else ""
     settings = settings_of(request, choice, dialect, notes)
@@ -110,7 +112,7 @@ def to_chat(
         prefill=prefill,
         compacts=compacts,
     )
-    return Translation(chat, plan, _rounds(request, plan, book, dialect))
+    return Translation(chat, plan, _rounds(request, plan, context))
 
 
 def _messages(
@@ -167,10 +169,9 @@ def _reply_plan(
     )
 
 
-def _rounds(
-    request: MessagesRequest, plan: ReplyPlan, book: ToolBook, dialect: Dialect
-) -> RoundPlan | None:
+def _rounds(request: MessagesRequest, plan: ReplyPlan, context: Context) -> RoundPlan | None:
     """What may make the answer take several calls of the upstream; for most answers nothing."""
+    book, dialect = context.tools, context.dialect
     if plan.compaction or plan.no_output:
         return None
     check: Literal["none", "call", "schema"] = "none"
@@ -183,6 +184,7 @@ def _rounds(
     return RoundPlan(
         dialect=dialect,
         book=book,
+        library=context.citable,
         check=check,
         schema=SchemaCheck(plan.schema, "output_config.format.schema")
         if check == "schema" and plan.schema is not None

@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.server_tools import (
-    Outcome,
-    ServerTool,
+from deepseek_messages.translation.citations import mark
+from deepseek_messages.translation.result_text import (
+    Reading,
     readable,
     references,
     with_definitions,
 )
+from deepseek_messages.translation.server_tools import Outcome, ServerTool
+from deepseek_messages.translation.sources import Library, read_citations
 from deepseek_messages.translation.system import schema_instruction
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatChunk, ChatMessage, UserMessage
@@ -39,14 +40,20 @@ class MadeCall(Struct):
     arguments: str = ""
 
 
-def tool_text(tool: ServerTool, outcome: Outcome, book: ToolBook, seal: Seal) -> str:
+def tool_text(tool: ServerTool, outcome: Outcome, book: ToolBook, reading: Reading) -> str:
     """What the model reads of a result, in the answer itself and in later turns."""
-    text = readable(tool.kind, outcome.content, seal, is_error=outcome.is_error)
+    text = readable(tool.kind, outcome.content, reading, is_error=outcome.is_error)
     if not tool.kind.startswith("tool_search"):
         return text
     found = references(msgspec.json.decode(outcome.content))
     lines = [line for name in found if (line := book.refer(name, "tools")) is not None]
     return with_definitions(text, lines)
+
+
+def marks_of(citation: Raw, library: Library) -> str:
+    """The marks that a citation had when the model wrote it."""
+    found = read_citations([citation])
+    return mark([number for each in found for number in library.numbers(each)])
 
 
 def total(spent: Sequence[Usage], uses: dict[str, int]) -> Usage:

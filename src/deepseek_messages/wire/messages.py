@@ -304,6 +304,7 @@ class Tool(Struct, frozen=True, gc=False, kw_only=True):
     display_height_px: int | None = None
     display_number: int | None = None
     max_content_tokens: int | None = None
+    citations: CitationsSetting | None = None
     mcp_server_name: str | None = None
     default_config: Ignored = UNSET
     configs: Ignored = UNSET
@@ -407,7 +408,23 @@ class SearchResultLocation(
     end_block_index: int
 
 
-Location = CharLocation | PageLocation | ContentBlockLocation | SearchResultLocation
+class WebSearchResultLocation(
+    Citation, tag="web_search_result_location", frozen=True, kw_only=True
+):
+    """``cited_text`` is the beginning of what is quoted."""
+
+    url: str
+    title: str | None = None
+    encrypted_index: str
+
+
+Location = (
+    CharLocation
+    | PageLocation
+    | ContentBlockLocation
+    | SearchResultLocation
+    | WebSearchResultLocation
+)
 
 
 # --- the answer -----------------------------------------------------------------------------------

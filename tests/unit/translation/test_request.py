@@ -15,6 +15,7 @@ from deepseek_messages.translation.dialects import (
     Dialect,
 )
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.server_tools import Hosted
 from tests.support.translating import (
     SEAL,
     assistant,
@@ -591,6 +592,23 @@ def test_answer_that_ends_with_the_result_of_a_tool_here_is_no_prefill() -> None
     assert [m["role"] for m in done.messages] == ["user", "assistant", "tool"]
     assert done.plan.prefill == ""
     assert "continue_final_message" not in done.sent
+
+
+FOUND = [
+    {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "q"}},
+    {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []},
+]
+
+
+@pytest.mark.parametrize("dialect", [DEEPSEEK, VLLM, LLAMA_CPP])
+def test_an_answer_that_paused_behind_a_search_is_no_prefill(dialect: Dialect) -> None:
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    paused, hosted = assistant(text("I look."), *FOUND), Hosted(web_search=True)
+    done = translated("a", paused, dialect=dialect, tools=tools, hosted=hosted)
+
+    assert done.plan.prefill == ""
+    assert "prefix" not in json.dumps(done.messages)
+    assert not any("prefill" in note for note in done.notes)
 
 
 # --- the rest -------------------------------------------------------------------------------------

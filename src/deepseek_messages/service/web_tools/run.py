@@ -86,6 +86,7 @@ class WebTools:
             "type": "document",
             "source": {"type": "text", "media_type": "text/plain", "data": page.text[:most]},
             "title": page.title or None,
+            "citations": {"enabled": tool.citations},
         }
         content = {
             "type": "web_fetch_result",
@@ -103,5 +104,5 @@ def _allows(tool: ServerTool, url: str) -> bool:
 def _text_of(call: PendingTool, name: str) -> str:
     value = call.arguments.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise WebError("invalid_input")
+        raise WebError("invalid_tool_input")
     return value.strip()
