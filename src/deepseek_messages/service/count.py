@@ -46,8 +46,8 @@ class CountTokens:
         self, request: MessagesRequest, caller: Caller, record: RequestRecord
     ) -> CountResult:
         """Server tools count as the model would be told of them, and MCP servers are asked for
-        theirs. Raises ``Refusal`` for a request that could not be served, ``Fault`` when the
-        upstream cannot say what it serves.
+        theirs; no summary is made where one is due. Raises ``Refusal`` for a request that could
+        not be served, ``Fault`` when the upstream cannot say what it serves.
         """
         record.requested_model = request.model[:100]
         record.upstream = self._upstream.name
@@ -57,6 +57,7 @@ class CountTokens:
         sees = sees_images(choice.model, self._upstream.dialect)
         request = await self._documents.prepare(request, sees=sees)
         edits = await self._editor.edits(request, choice, Notes(strict=self._strict), caller)
+        edits = replace(edits, compact=None)
         hosted = await self._hosted(request, caller)
         counted = await self._counter.count(
             request, choice, caller=caller, strict=self._strict, edits=edits, hosted=hosted

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -20,7 +20,12 @@ from deepseek_messages.translation.system import schema_instruction
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatChunk, ChatMessage, UserMessage
 from deepseek_messages.wire.events import McpToolUseStart, ServerToolUseStart, ToolUseStart
-from deepseek_messages.wire.messages import OutputTokensDetails, ServerToolUsage, Usage
+from deepseek_messages.wire.messages import (
+    Iteration,
+    OutputTokensDetails,
+    ServerToolUsage,
+    Usage,
+)
 
 
 class PendingTool(Struct, frozen=True):
@@ -71,6 +76,17 @@ def total(spent: Sequence[Usage], uses: dict[str, int]) -> Usage:
         output_tokens=sum(each.output_tokens for each in spent),
         output_tokens_details=OutputTokensDetails(sum(thinking)) if thinking else UNSET,
         server_tool_use=ServerToolUsage(searches, fetches) if searches or fetches else UNSET,
+    )
+
+
+def iteration(kind: Literal["message", "compaction"], usage: Usage) -> Iteration:
+    """One call's part of ``usage.iterations``."""
+    return Iteration(
+        type=kind,
+        input_tokens=usage.input_tokens,
+        cache_creation_input_tokens=usage.cache_creation_input_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        output_tokens=usage.output_tokens,
     )
 
 

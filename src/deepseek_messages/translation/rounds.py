@@ -127,7 +127,9 @@ class Rounds:
         notes: Notes,
         prompt_tokens: int | None,
         seal: Seal,
+        first_index: int = 0,
     ) -> None:
+        """With a ``first_index`` the answer goes on from blocks that were sent already."""
         self.need = Need.CALL
         self.chat = chat
         self.pending: list[PendingTool] = []
@@ -142,10 +144,20 @@ class Rounds:
         self._uses: dict[str, int] = {}  # server tools that ran, by name
         self._tries = 0  # that failed
         self._rounds = 1
-        self._started = False
-        self._index = 0  # of the next block
+        self._started = first_index > 0
+        self._index = first_index  # of the next block
         self._spent: list[Usage] = []
         self._begin(self._reply)
+
+    @property
+    def reply(self) -> ReplyPlan:
+        """The plan of the present call."""
+        return self._reply
+
+    @property
+    def spent(self) -> Sequence[Usage]:
+        """What each call that ended has cost."""
+        return self._spent
 
     # --- the stream's own interface ---------------------------------------------------------------
 

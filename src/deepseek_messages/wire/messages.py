@@ -450,8 +450,20 @@ class ServerToolUsage(Struct, frozen=True, gc=False):
     web_fetch_requests: int = 0
 
 
+class Iteration(Struct, frozen=True, gc=False, kw_only=True):
+    """What one call of the model cost."""
+
+    type: Literal["message", "compaction"]
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+
+
 class Usage(Struct, frozen=True, gc=False, kw_only=True):
-    """Token counts. The prompt's size is the sum of the three input counts."""
+    """Token counts. The prompt's size is the sum of the three input counts. ``iterations`` are
+    told where the answer began with a summary, whose cost is only there.
+    """
 
     input_tokens: int
     cache_creation_input_tokens: int
@@ -459,6 +471,7 @@ class Usage(Struct, frozen=True, gc=False, kw_only=True):
     output_tokens: int
     output_tokens_details: OutputTokensDetails | UnsetType | None = UNSET
     server_tool_use: ServerToolUsage | UnsetType | None = UNSET
+    iterations: tuple[Iteration, ...] | UnsetType = UNSET
 
 
 class OutputTextBlock(Block, tag="text", frozen=True, gc=False):
