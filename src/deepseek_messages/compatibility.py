@@ -15,15 +15,28 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-Section = Literal["headers", "fields", "tools", "tool_choice", "content", "endpoints"]
+Section = Literal[
+    "headers",
+    "fields",
+    "messages",
+    "tools",
+    "tool_choice",
+    "content",
+    "answer",
+    "events",
+    "endpoints",
+]
 How = Literal["honoured", "emulated", "replaced", "dropped", "ignored", "refused"]
 
 TITLES: dict[Section, str] = {
     "headers": "Headers",
     "fields": "Fields",
+    "messages": "Entries of `messages`",
     "tools": "Entries of `tools`",
     "tool_choice": "`tool_choice`",
     "content": "Blocks of `messages[].content`",
+    "answer": "The answer",
+    "events": "Events of a stream",
     "endpoints": "Endpoints",
 }
 

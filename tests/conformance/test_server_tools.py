@@ -120,6 +120,7 @@ def play(rig: Rig, *answers: Any, **fields: Any) -> Reply:
 
 @row("tools.web_search")
 @row("messages.content.web_search_tool_result")
+@row("answer.usage.server_tool_use")
 def test_ws01_a_search_has_its_blocks_its_count_and_goes_on(rig: Rig, web: tuple[Web, str]) -> None:
     fields = {"tools": [SEARCH], "messages": [{"role": "user", "content": "Weather?"}]}
     reply = play(rig, [Text("I look."), ask_for()], Text("18 C."), **fields)
@@ -335,6 +336,7 @@ ADD = Call("mcp__things__add", '{"a": 1, "b": 2}')
 
 
 @row("mcp_servers")
+@row("answer.mcp")
 @row("tools.mcp_toolset")
 @pytest.mark.parametrize("stream", [True, False])
 def test_mcp_tools_are_called_and_the_answer_goes_on(
