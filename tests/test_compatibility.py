@@ -81,35 +81,104 @@ ADDED_BY_2026 = [
 
 
 # Every part of the Messages API as the official SDKs type it that the guide has no row for.
-MESSAGES_API = """
-cache_control speed inference_geo diagnostics fallbacks fallback_credit_token billing_policy
-safeguards tags unknown_fields thread thinking.enabled thinking.adaptive thinking.between_tools
-thinking.disabled thinking.budget_tokens thinking.display thinking.block_binding
-output_config.effort output_config.format output_config.task_budget
-context_management.clear_tool_uses context_management.clear_thinking context_management.compact
-messages.role messages.system messages.consecutive messages.empty messages.prefill
-messages.output_config messages.clear_at tools.type tools.strict tools.defer_loading
-tools.eager_input_streaming tools.input_examples tools.allowed_callers tools.bash
-tools.text_editor tools.memory tools.computer tools.toolsets tools.deepseek_own
-messages.content.image.transformations messages.content.document.title
-messages.content.document.pdf messages.content.thinking.signature
-messages.content.tool_use.caller messages.content.tool_result.image
-messages.content.tool_result.document messages.content.tool_result.search_result
-messages.content.tool_result.tool_reference messages.content.tool_result.unknown
-messages.content.web_fetch_tool_result messages.content.bash_code_execution_tool_result
-messages.content.tool_search_tool_result messages.content.tool_reference
-messages.content.tool_addition messages.content.tool_removal messages.content.unknown
-answer.message answer.text answer.citations answer.thinking answer.redacted_thinking
-answer.tool_use answer.server_tools answer.mcp answer.compaction answer.stop_reason.end_turn
-answer.stop_reason.max_tokens answer.stop_reason.stop_sequence answer.stop_reason.tool_use
-answer.stop_reason.pause_turn answer.stop_reason.refusal
-answer.stop_reason.model_context_window_exceeded answer.stop_reason.compaction
-answer.stop_details answer.container answer.context_management answer.usage.input_tokens
-answer.usage.output_tokens answer.usage.server_tool_use answer.usage.iterations
-answer.usage.cache_creation events.message_start events.content_block_start events.text_delta
-events.thinking_delta events.input_json_delta events.citations_delta events.compaction_delta
-events.message_delta events.message_stop events.ping events.error
-""".split()
+MESSAGES_API = [
+    "cache_control",
+    "speed",
+    "inference_geo",
+    "diagnostics",
+    "fallbacks",
+    "fallback_credit_token",
+    "billing_policy",
+    "safeguards",
+    "tags",
+    "unknown_fields",
+    "thread",
+    "thinking.enabled",
+    "thinking.adaptive",
+    "thinking.between_tools",
+    "thinking.disabled",
+    "thinking.budget_tokens",
+    "thinking.display",
+    "thinking.block_binding",
+    "output_config.effort",
+    "output_config.format",
+    "output_config.task_budget",
+    "context_management.clear_tool_uses",
+    "context_management.clear_thinking",
+    "context_management.compact",
+    "messages.role",
+    "messages.system",
+    "messages.consecutive",
+    "messages.empty",
+    "messages.prefill",
+    "messages.output_config",
+    "messages.clear_at",
+    "tools.type",
+    "tools.strict",
+    "tools.defer_loading",
+    "tools.eager_input_streaming",
+    "tools.input_examples",
+    "tools.allowed_callers",
+    "tools.bash",
+    "tools.text_editor",
+    "tools.memory",
+    "tools.computer",
+    "tools.toolsets",
+    "tools.deepseek_own",
+    "messages.content.image.transformations",
+    "messages.content.document.title",
+    "messages.content.document.pdf",
+    "messages.content.thinking.signature",
+    "messages.content.tool_use.caller",
+    "messages.content.tool_result.image",
+    "messages.content.tool_result.document",
+    "messages.content.tool_result.search_result",
+    "messages.content.tool_result.tool_reference",
+    "messages.content.tool_result.unknown",
+    "messages.content.web_fetch_tool_result",
+    "messages.content.bash_code_execution_tool_result",
+    "messages.content.tool_search_tool_result",
+    "messages.content.tool_reference",
+    "messages.content.tool_addition",
+    "messages.content.tool_removal",
+    "messages.content.unknown",
+    "answer.message",
+    "answer.text",
+    "answer.citations",
+    "answer.thinking",
+    "answer.redacted_thinking",
+    "answer.tool_use",
+    "answer.server_tools",
+    "answer.mcp",
+    "answer.compaction",
+    "answer.stop_reason.end_turn",
+    "answer.stop_reason.max_tokens",
+    "answer.stop_reason.stop_sequence",
+    "answer.stop_reason.tool_use",
+    "answer.stop_reason.pause_turn",
+    "answer.stop_reason.refusal",
+    "answer.stop_reason.model_context_window_exceeded",
+    "answer.stop_reason.compaction",
+    "answer.stop_details",
+    "answer.container",
+    "answer.context_management",
+    "answer.usage.input_tokens",
+    "answer.usage.output_tokens",
+    "answer.usage.server_tool_use",
+    "answer.usage.iterations",
+    "answer.usage.cache_creation",
+    "events.message_start",
+    "events.content_block_start",
+    "events.text_delta",
+    "events.thinking_delta",
+    "events.input_json_delta",
+    "events.citations_delta",
+    "events.compaction_delta",
+    "events.message_delta",
+    "events.message_stop",
+    "events.ping",
+    "events.error",
+]
 
 
 @pytest.mark.parametrize("name", [*GUIDE_OF_2025, *ADDED_BY_2026, *MESSAGES_API])
