@@ -82,6 +82,7 @@ ADDED_BY_2026 = [
 
 # Every part of the Messages API as the official SDKs type it that the guide has no row for.
 MESSAGES_API = [
+    "headers.anthropic-ratelimit",
     "cache_control",
     "speed",
     "inference_geo",

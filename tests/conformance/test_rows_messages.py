@@ -4,10 +4,12 @@ official SDK types them, and what a strict DeepSeek was sent.
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deepseek_messages.settings import DocumentsSettings
 from deepseek_messages.upstreams.double import Call, Text, Think
 from tests.conformance.rig import JSON, Reply, Rig, running_rig
 from tests.support.pdf import pdf_base64
@@ -95,6 +97,27 @@ def test_a_field_without_effect(rig: Rig, fields: JSON) -> None:
     reply = rig.served(**fields)
     assert reply.sent == plain.sent
     assert not [note for note in reply.notes if not note.startswith("ignored=")]
+
+
+@row("max_tokens")
+@pytest.mark.parametrize("stream", [True, False])
+def test_max_tokens_of_0_only_fills_the_cache(rig: Rig, stream: bool) -> None:
+    reply = rig.served(Text("Hi."), max_tokens=0, stream=stream)
+    assert reply.sent["max_tokens"] == 1
+    assert b"text_delta" not in reply.raw
+    assert b"Hi." not in reply.raw
+    assert "emulated=max_tokens@max_tokens" in reply.notes
+
+
+@row("max_tokens")
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(..., "Field required"), (-1, "Input should be greater than or equal to 0")],
+)
+def test_max_tokens_is_needed(rig: Rig, value: object, words: str) -> None:
+    reply = rig.ask(max_tokens=value)
+    assert reply.status == 400
+    assert reply.body["error"]["message"] == f"max_tokens: {words}"
 
 
 @row("thread")
@@ -362,6 +385,29 @@ FOUND = {
     "title": "On cats",
     "content": [words("Some are black.")],
 }
+
+
+@row("messages.content.image.source")
+def test_an_image_by_file_id(rig: Rig) -> None:
+    image = {"type": "image", "source": {"type": "file", "file_id": "file-api-1"}}
+    reply = rig.ask(messages=[user("What is this?", image)])
+    assert reply.seen is not None
+    assert reply.seen.body is not None
+    sent = reply.seen.body["messages"][0]["content"]
+    assert {"type": "file", "file": {"file_id": "file-api-1"}} in sent
+
+
+@row("messages.content.document.pdf")
+def test_a_pdf_of_too_many_pages_is_refused_in_anthropics_words(tmp_path: Path) -> None:
+    source = {"type": "base64", "media_type": "application/pdf", "data": pdf_base64("1", "2", "3")}
+    few = DocumentsSettings(max_pages=2)
+    with running_rig(tmp_path, documents=few) as rig:
+        reply = rig.ask(messages=[user({"type": "document", "source": source})])
+    assert reply.status == 400
+    assert reply.body["error"]["message"] == (
+        "messages.0.content.0.document.source.base64.data: "
+        "A maximum of 2 PDF pages may be provided."
+    )
 
 
 @row("messages.content.image.transformations")
