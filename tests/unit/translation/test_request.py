@@ -7,10 +7,12 @@ import pytest
 
 from deepseek_messages.translation.dialects import (
     DEEPSEEK,
+    EMBEDDED,
     GENERIC,
     LLAMA_CPP,
     OLLAMA,
     SGLANG,
+    TOKENS,
     VLLM,
     Dialect,
 )
@@ -514,7 +516,11 @@ def test_sc08_schema_is_passed_on_unchanged_where_the_upstream_has_it(dialect: D
 PREFILLS: dict[str, tuple[Dialect, dict[str, Any], dict[str, Any]]] = {
     "deepseek": (DEEPSEEK, {"prefix": True}, {}),
     "vllm": (VLLM, {}, {"continue_final_message": True, "add_generation_prompt": False}),
+    "sglang": (SGLANG, {}, {"continue_final_message": True, "add_generation_prompt": False}),
     "llama.cpp": (LLAMA_CPP, {}, {}),
+    "ollama": (OLLAMA, {}, {}),
+    "embedded": (EMBEDDED, {}, {}),
+    "token ids": (TOKENS, {"prefix": True}, {}),
 }
 
 
