@@ -1,5 +1,6 @@
 """Answers that rest on what this server found on the web say so, as Anthropic's do."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +9,15 @@ import anthropic
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from deepseek_messages.service.web_tools.run import MAX_PDF_BYTES
 from deepseek_messages.settings import ToolsSettings
 from deepseek_messages.translation.rounds import MAX_ROUNDS
 from deepseek_messages.upstreams.double import Call, Text
 from tests.conformance.rig import JSON, Reply, Rig, running_rig
+from tests.support.pdf import pdf
 from tests.support.servers import serve_app
 
 row = pytest.mark.row
@@ -30,6 +33,12 @@ PAGES = {
 }
 HTML = "<title>A page</title><body><p>One is odd.<p>Two is even.</body>"
 
+FILES = {
+    "two": pdf("One is odd.", "Two is even."),
+    "broken": b"%PDF-1.4 nothing",
+    "huge": b"%PDF-1.4" + b" " * MAX_PDF_BYTES,
+}
+
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 FETCH = {"type": "web_fetch_20250910", "name": "web_fetch", "citations": {"enabled": True}}
 ASKED = [{"role": "user", "content": "Weather?"}]
@@ -43,7 +52,12 @@ def web() -> Iterator[str]:
     async def page(_request: Request) -> HTMLResponse:
         return HTMLResponse(HTML)
 
-    with serve_app(Starlette(routes=[Route("/search", search), Route("/page", page)])) as running:
+    async def file(request: Request) -> Response:
+        data = FILES[request.path_params["name"]]
+        return Response(data, media_type="application/pdf")
+
+    routes = [Route("/search", search), Route("/page", page), Route("/files/{name}", file)]
+    with serve_app(Starlette(routes=routes)) as running:
         yield running.url
 
 
@@ -282,3 +296,52 @@ def test_a_paused_answer_that_is_sent_back_goes_on(rig: Rig) -> None:
     assert cited(reply.body["content"]) == [("18 C.", ["It is 18 C."])]
     assert rig.double.requests[-1].prompt.startswith(before)
     assert reply.notes == ["emulated=tools.web_search@tools.0"]
+
+
+# --- PDF ------------------------------------------------------------------------------------------
+
+
+def fetch_of(web: str, name: str) -> Call:
+    return Call("web_fetch", json.dumps({"url": f"{web}/files/{name}"}))
+
+
+@row("tools.web_fetch")
+@row("messages.content.web_fetch_tool_result")
+def test_a_fetched_pdf_is_cited_by_its_pages(rig: Rig, web: str) -> None:
+    reply = play(rig, fetch_of(web, "two"), Text("Even.[citation:2]"), tools=[FETCH])
+    blocks = reply.body["content"]
+    source = blocks[1]["content"]["content"]["source"]
+    assert (source["type"], source["media_type"]) == ("base64", "application/pdf")
+    assert base64.b64decode(source["data"]) == FILES["two"]
+    (location,) = blocks[2]["citations"]
+    assert location["type"] == "page_location"
+    assert location["cited_text"] == "Two is even."
+    assert (location["start_page_number"], location["end_page_number"]) == (2, 3)
+    before = rig.double.requests[-1].prompt
+    assert '<page number="2">\n[passage 2] Two is even.' in before
+    prompt = again(rig, blocks, tools=[FETCH])
+    assert prompt.startswith(before)
+    assert "Even.[citation:2]" in prompt
+
+
+@row("messages.content.web_fetch_tool_result")
+@pytest.mark.parametrize("name", ["two", "broken"])
+def test_a_pdf_of_an_earlier_fetch_is_never_shown_as_base64(rig: Rig, web: str, name: str) -> None:
+    fetched = play(rig, fetch_of(web, "two"), Text("Even."), tools=[FETCH]).body["content"]
+    source = fetched[1]["content"]["content"]["source"]
+    source["data"] = base64.b64encode(FILES[name]).decode()
+    for tools in ([FETCH], ...):
+        prompt = again(rig, fetched, tools=tools)
+        assert source["data"] not in prompt
+        assert ("Two is even." in prompt) == (name == "two")
+
+
+@row("tools.web_fetch")
+@pytest.mark.parametrize(
+    ("name", "code"), [("broken", "unsupported_content_type"), ("huge", "content_too_large")]
+)
+def test_a_pdf_that_cannot_be_read_is_an_error_of_the_fetch(
+    rig: Rig, web: str, name: str, code: str
+) -> None:
+    reply = play(rig, fetch_of(web, name), Text("Oh."), tools=[FETCH])
+    assert reply.body["content"][1]["content"]["error_code"] == code

@@ -271,6 +271,8 @@ def _readable(content: Raw) -> str:
 
 def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
+        if value.get("type") == "base64":
+            return {**value, "data": "[left out]"}
         return {k: _without_secrets(v) for k, v in value.items() if k not in _UNREADABLE}
     if isinstance(value, list):
         return [_without_secrets(item) for item in value]

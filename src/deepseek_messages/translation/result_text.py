@@ -12,7 +12,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from deepseek_messages.translation.citations import INSTRUCTION
-from deepseek_messages.translation.documents import numbered, passages_of
+from deepseek_messages.translation.documents import (
+    numbered,
+    numbered_pages,
+    passages_of,
+    plain_pages,
+)
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.server_tools import Kind
 from deepseek_messages.translation.sources import Library
@@ -76,23 +81,63 @@ def _fetch_text(value: Any, reading: Reading) -> str:
     document = value.get("content") if isinstance(value, dict) else None
     if not isinstance(document, dict):
         return ""
-    source = document.get("source")
-    data = source.get("data") if isinstance(source, dict) else None
     title = document.get("title") if isinstance(document.get("title"), str) else None
     head = f"{title}\n" if title else ""
     head += f"{value.get('url', '')}\n\n"
     library = reading.library
     index = library.skip(search_result=False)
-    if not isinstance(source, dict) or source.get("type") != "text" or not isinstance(data, str):
-        return f"{head}[a document that cannot be shown to this model]"
-    text = data[:MAX_RESULT_CHARS]
     citations = document.get("citations")
-    if not (library.cites_hosted and isinstance(citations, dict) and citations.get("enabled")):
-        return head + text
-    lead = _lead(library)
-    passages = passages_of(text)
-    first = library.add("text", index, passages, title=title, text=text)
-    return lead + head + numbered(text, passages, first)
+    cites = library.cites_hosted and isinstance(citations, dict) and bool(citations.get("enabled"))
+    lead = _lead(library) if cites else ""
+    match document.get("source"):
+        case {"type": "text", "data": str(data)}:
+            text = data[:MAX_RESULT_CHARS]
+            passages = passages_of(text) if cites else []
+            first = library.add("text", index, passages, title=title, text=text)
+            return lead + head + numbered(text, passages, first)
+        case {"type": "pages", "pages": list(pages)}:
+            texts = _within([page for page in pages if isinstance(page, str)])
+            shown = numbered_pages(texts, library, index, title) if cites else plain_pages(texts)
+            return lead + head + shown
+        case _:
+            return f"{head}[a document that cannot be shown to this model]"
+
+
+def _within(pages: Sequence[str]) -> list[str]:
+    """The pages that a result has room for; the last one may be cut."""
+    left = MAX_RESULT_CHARS
+    kept: list[str] = []
+    for page in pages:
+        if left <= 0:
+            break
+        kept.append(page[:left])
+        left -= len(page)
+    return kept
+
+
+def with_pages(content: Raw, pages: Sequence[str]) -> Raw:
+    """The content of a fetch's result for the model to read, with its PDF as ``pages``. Never
+    travels.
+    """
+    value = msgspec.json.decode(content)
+    value["content"]["source"] = {"type": "pages", "pages": list(pages)}
+    return Raw(msgspec.json.encode(value))
+
+
+def fetched_pdf(content: Raw) -> str | None:
+    """The PDF in the content of a fetch's result, as base64."""
+    if b"application/pdf" not in bytes(content):
+        return None
+    try:
+        value = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return None
+    match value:
+        case {"content": {"source": {"type": "base64", "media_type": "application/pdf"} as source}}:
+            data = source.get("data")
+            return data if isinstance(data, str) else None
+        case _:
+            return None
 
 
 def fetched_documents(content: Raw) -> int:

@@ -47,7 +47,8 @@ class MadeCall(Struct):
 
 def tool_text(tool: ServerTool, outcome: Outcome, book: ToolBook, reading: Reading) -> str:
     """What the model reads of a result, in the answer itself and in later turns."""
-    text = readable(tool.kind, outcome.content, reading, is_error=outcome.is_error)
+    content = outcome.content if outcome.read is None else outcome.read
+    text = readable(tool.kind, content, reading, is_error=outcome.is_error)
     if not tool.kind.startswith("tool_search"):
         return text
     found = references(msgspec.json.decode(outcome.content))

@@ -160,10 +160,13 @@ RESULT_TYPES: dict[Kind, str] = {
 
 
 class Outcome(Struct, frozen=True):
-    """What a tool gave: the ``content`` of its result block."""
+    """What a tool gave: the ``content`` of its result block. ``read`` stands in for it where the
+    model reads something else of it (the pages of a PDF).
+    """
 
     content: Raw
     is_error: bool = False
+    read: Raw | None = None
 
 
 def result_block(tool: ServerTool, call_id: str, outcome: Outcome) -> Raw:

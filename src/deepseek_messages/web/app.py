@@ -78,9 +78,9 @@ class Parts:
         self.upstream = upstream = Switch(upstream, self.metrics.attempt)
         self.reloader: Reloader | None = None
         self.seal = seal = Seal(_seal_key(settings.state_dir))
-        self.tools = HostingSwitch(_hosting(settings, seal))
+        self.documents = documents = DocumentReader(settings.documents)
+        self.tools = HostingSwitch(_hosting(settings, seal, documents))
         self.counter = Counter(seal=seal, upstream=upstream)
-        documents = DocumentReader(settings.documents)
         editor = ContextEditor(self.counter)
         self.count = CountTokens(
             upstream=upstream,
@@ -125,7 +125,7 @@ class Parts:
             tools=self.tools,
             make=lambda settings: make_upstream(settings, shelf),
             keyring=keyring_of,
-            hosting=lambda settings: _hosting(settings, self.seal),
+            hosting=lambda settings: _hosting(settings, self.seal, self.documents),
         )
 
     def endpoints(self) -> list[Endpoint]:
@@ -184,7 +184,7 @@ def keyring_of(settings: Settings) -> Keyring:
     return Keyring(settings.auth.key_digests, keys_file_of(settings))
 
 
-def _hosting(settings: Settings, seal: Seal) -> Hosting:
+def _hosting(settings: Settings, seal: Seal, documents: DocumentReader) -> Hosting:
     """The server tools that the settings allow."""
     tools = settings.tools
     if tools.web_search == "off" and tools.web_fetch == "off" and not tools.mcp_hosts:
@@ -198,6 +198,7 @@ def _hosting(settings: Settings, seal: Seal) -> Hosting:
         seal=seal,
         upstream_url=settings.upstream.base_url,
         upstream_key=key.reveal() if key else None,
+        documents=documents,
     )
 
 
