@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from deepseek_messages.prompt.estimate import estimate_prompt
-from deepseek_messages.service.answer import COUNT_GRACE, Answer, State
+from deepseek_messages.service.answer import Answer, State
 from deepseek_messages.service.cut import Spoken
 from deepseek_messages.telemetry.record import Tokens
 from deepseek_messages.translation.compacted import Compacted
@@ -96,7 +96,7 @@ class RoundsAnswer(Answer):
             await self._stream.aclose()
             self._stream = None
 
-    async def _counted_in_time(self, grace: float = COUNT_GRACE) -> int | None:
+    async def _counted_in_time(self, grace: float) -> int | None:
         """The size of the present call's prompt; that of a later call is a guess."""
         if self._call is not self._attempt.call:
             return estimate_prompt(self._call.request)

@@ -43,6 +43,8 @@ class Sized:
     async def count_output(self, _text: str, _model: Model) -> int | None:
         return None
 
+    grace = 1.0
+
 
 async def opened(upstream: FakeUpstream, record: RequestRecord, *, max_tokens: int = 100) -> Answer:
     sized = Sized()
