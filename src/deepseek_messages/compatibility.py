@@ -15,15 +15,28 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-Section = Literal["headers", "fields", "tools", "tool_choice", "content", "endpoints"]
+Section = Literal[
+    "headers",
+    "fields",
+    "messages",
+    "tools",
+    "tool_choice",
+    "content",
+    "answer",
+    "events",
+    "endpoints",
+]
 How = Literal["honoured", "emulated", "replaced", "dropped", "ignored", "refused"]
 
 TITLES: dict[Section, str] = {
     "headers": "Headers",
     "fields": "Fields",
+    "messages": "Entries of `messages`",
     "tools": "Entries of `tools`",
     "tool_choice": "`tool_choice`",
     "content": "Blocks of `messages[].content`",
+    "answer": "The answer",
+    "events": "Events of a stream",
     "endpoints": "Endpoints",
 }
 
@@ -112,18 +125,19 @@ def as_text(table: Sequence[Row], *, width: int | None = None) -> str:
     """The table for a terminal of ``width`` columns (its own width when not given)."""
     columns = width or shutil.get_terminal_size().columns
     name_width = max((len(row.name) for row in table if len(row.name) <= 34), default=0)
-    how_width = max((len(row.ours) for row in table), default=0)
+    how_width = max((len(row.how) for row in table), default=0)
     indent = " " * (name_width + how_width + 4)
     room = max(columns - len(indent), 30)
     lines: list[str] = []
     for section, members in groupby(table, key=lambda row: row.section):
         lines += ["", TITLES[section].replace("`", "")]
         for row in members:
-            first, *rest = wrap(row.what, room) or [""]
+            said = f"{row.error}: {row.what}" if row.error else row.what
+            first, *rest = wrap(said, room) or [""]
             name = row.name.ljust(name_width)
             if len(row.name) > name_width:
                 lines.append(row.name)
                 name = " " * name_width
-            lines.append(f"{name}  {row.ours.ljust(how_width)}  {first}")
+            lines.append(f"{name}  {row.how.ljust(how_width)}  {first}")
             lines += [indent + line for line in rest]
     return "\n".join(lines[1:]) + "\n"

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from deepseek_messages.settings import Secret, ToolsSettings
 from deepseek_messages.upstreams.double import Call, Text
-from tests.conformance.rig import JSON, Reply, Rig, running_rig
+from tests.conformance.rig import JSON, Reply, Rig, request, running_rig
 from tests.support.servers import serve_app
 
 row = pytest.mark.row
@@ -120,6 +120,7 @@ def play(rig: Rig, *answers: Any, **fields: Any) -> Reply:
 
 @row("tools.web_search")
 @row("messages.content.web_search_tool_result")
+@row("answer.usage.server_tool_use")
 def test_ws01_a_search_has_its_blocks_its_count_and_goes_on(rig: Rig, web: tuple[Web, str]) -> None:
     fields = {"tools": [SEARCH], "messages": [{"role": "user", "content": "Weather?"}]}
     reply = play(rig, [Text("I look."), ask_for()], Text("18 C."), **fields)
@@ -178,7 +179,7 @@ def test_max_uses_and_domain_lists_hold(rig: Rig) -> None:
 @row("tools.web_search")
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("busy", "too_many_requests"), ("x" * 401, "query_too_long"), (" ", "invalid_input")],
+    [("busy", "too_many_requests"), ("x" * 401, "query_too_long"), (" ", "invalid_tool_input")],
 )
 def test_errors_of_a_search_are_results(rig: Rig, query: str, code: str) -> None:
     reply = play(rig, ask_for(query), Text("Ok."), tools=[SEARCH])
@@ -232,7 +233,7 @@ def test_a_fetch_gives_a_document(rig: Rig, web: tuple[Web, str]) -> None:
     [
         ("/picture", "unsupported_content_type"),
         ("/none", "url_not_accessible"),
-        ("/huge", "unavailable"),
+        ("/huge", "content_too_large"),
         ("/" + "x" * 300, "url_too_long"),
         ("/moved?to=http://evil.example.net/", "url_not_allowed"),
         ("/moved?to=/moved?to=/moved", "url_not_accessible"),
@@ -250,7 +251,7 @@ def test_errors_of_a_fetch_are_results(
 @pytest.mark.parametrize("url", ["ftp://x/", "nonsense", "http://user:pw@example.com/"])
 def test_only_plain_web_addresses_are_fetched(rig: Rig, url: str) -> None:
     reply = play(rig, read(url), Text("Ok."), tools=[FETCH])
-    assert reply.body["content"][1]["content"]["error_code"] == "invalid_input"
+    assert reply.body["content"][1]["content"]["error_code"] == "invalid_tool_input"
 
 
 @pytest.mark.parametrize(
@@ -335,6 +336,7 @@ ADD = Call("mcp__things__add", '{"a": 1, "b": 2}')
 
 
 @row("mcp_servers")
+@row("answer.mcp")
 @row("tools.mcp_toolset")
 @pytest.mark.parametrize("stream", [True, False])
 def test_mcp_tools_are_called_and_the_answer_goes_on(
@@ -393,6 +395,56 @@ def test_servers_that_are_not_allowed_or_not_there_are_refused(mcp_rig: Rig, url
     assert reply.status == 400
     assert reply.body["error"]["message"].startswith("mcp_servers.0")
     assert b"tok-1" not in reply.raw
+
+
+# --- token counts ---------------------------------------------------------------------------------
+
+
+def counted(rig: Rig, **fields: Any) -> Reply:
+    body = request(**fields, max_tokens=...)
+    return rig.call("POST", "/anthropic/v1/messages/count_tokens", body)
+
+
+def prompt_size(reply: Reply) -> int:
+    usage = reply.body["usage"]
+    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    return sum(usage[name] for name in names)
+
+
+SEARCH_TOOL = {"type": "tool_search_tool_bm25_20251119", "name": "tool_search_tool_bm25"}
+
+
+@row("endpoints.count_tokens")
+@pytest.mark.parametrize("tools", [[SEARCH], [FETCH], [SEARCH_TOOL], [SEARCH, FETCH, SEARCH_TOOL]])
+def test_hosted_tools_are_counted_as_they_are_sent(rig: Rig, tools: list[JSON]) -> None:
+    reply = play(rig, Text("Hi."), tools=tools)
+    assert counted(rig, tools=tools).body == {"input_tokens": prompt_size(reply)}
+    assert counted(rig).body["input_tokens"] < prompt_size(reply)
+
+
+@row("endpoints.count_tokens")
+def test_mcp_tools_are_counted_as_their_server_lists_them(mcp_rig: Rig, mcp_url: str) -> None:
+    mcp_rig.double.clear()
+    fields = {"mcp_servers": servers(mcp_url), "tools": [TOOLSET]}
+    reply = play(mcp_rig, Text("Hi."), **fields)
+    assert counted(mcp_rig, **fields).body == {"input_tokens": prompt_size(reply)}
+
+
+@row("endpoints.count_tokens")
+def test_an_mcp_server_that_cannot_be_used_refuses_the_count_as_the_answer(mcp_rig: Rig) -> None:
+    fields = {"mcp_servers": servers("http://127.0.0.1:1/mcp"), "tools": [TOOLSET]}
+    count, answer = counted(mcp_rig, **fields), mcp_rig.ask(**fields)
+    assert count.status == answer.status == 400
+    assert count.body["error"] == answer.body["error"]
+
+
+@row("endpoints.count_tokens")
+def test_tools_that_the_settings_do_not_allow_are_not_counted(private_rig: Rig) -> None:
+    private_rig.double.clear()
+    fields = {"tools": [SEARCH, TOOLSET], "mcp_servers": servers("https://evil.example.net/")}
+    count = counted(private_rig, **fields)
+    assert count.body == counted(private_rig).body
+    assert count.notes == play(private_rig, Text("Hi."), **fields).notes
 
 
 # --- what stays out -------------------------------------------------------------------------------

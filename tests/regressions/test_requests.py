@@ -66,6 +66,26 @@ def test_er_08_retry_after_is_passed_on(deepseek: Stage) -> None:
     assert reply.headers["retry-after"] == "7"
 
 
+@pytest.mark.row("headers.anthropic-ratelimit")
+def test_rate_limits_of_a_refusal_are_passed_on(deepseek: Stage) -> None:
+    deepseek.answers(
+        openai_error("Slow down"),
+        429,
+        date="Sun, 22 Nov 2026 10:00:00 GMT",
+        x_ratelimit_limit_requests="60",
+        x_ratelimit_remaining_requests="0",
+        x_ratelimit_reset_requests="1m30s",
+        anthropic_ratelimit_unified_status="rejected",
+    )
+    headers = deepseek.ask().headers
+    told = {name: value for name, value in headers.items() if "ratelimit" in name}
+    assert told == {
+        "anthropic-ratelimit-requests-limit": "60",
+        "anthropic-ratelimit-requests-remaining": "0",
+        "anthropic-ratelimit-requests-reset": "2026-11-22T10:01:30Z",
+    }
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -1,5 +1,7 @@
 """KA: nobody may think that a slow answer is dead."""
 
+import pytest
+
 from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatDelta,
@@ -22,6 +24,8 @@ def call(index: int, arguments: str, name: str | None = None) -> ChatChunk:
     return ChatChunk(choices=[ChunkChoice(index=0, delta=ChatDelta(tool_calls=[delta]))])
 
 
+@pytest.mark.row("events.ping")
+@pytest.mark.row("events.message_start")
 def test_ka_01_04_a_slow_first_token_gets_message_start_with_its_prompt_and_pings() -> None:
     gate = Gate()
     upstream = FakeUpstream([Wait(gate), OPEN, FINISH], tokens=7)

@@ -12,6 +12,7 @@ from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.plan import Translation
 from deepseek_messages.translation.request import to_chat
 from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted
 
 SEAL = Seal(b"test key")
 
@@ -85,6 +86,7 @@ def translated(
     served: Model | None = None,
     strict: bool = False,
     thinking_default: bool | None = None,
+    hosted: Hosted = NOTHING_HOSTED,
     **fields: Any,
 ) -> Translated:
     """The translation of a request that holds ``messages`` (a bare string is the user's)."""
@@ -99,4 +101,4 @@ def translated(
         model=served or model(), requested=request.model, thinking_default=thinking_default
     )
     notes = Notes(strict=strict)
-    return Translated(to_chat(request, choice, dialect, notes, SEAL), notes)
+    return Translated(to_chat(request, choice, dialect, notes, SEAL, hosted=hosted), notes)

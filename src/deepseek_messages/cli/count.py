@@ -38,5 +38,5 @@ def count_request(settings: Settings, body: bytes, model: str | None = None) -> 
     """The prompt size of the request in ``body``, for DeepSeek's hosted models. Raises
     ``Refusal`` and ``NotEncodable``.
     """
-    found = translate(settings, body, model)
+    found = translate(settings, body, model, compacts=False)
     return measure_prompt(found.translation.chat, found.encoding)

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from deepseek_messages.prompt.counting import measure_prompt
 from deepseek_messages.service.callers import NOBODY, Caller
@@ -18,6 +19,7 @@ from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.plan import Translation
 from deepseek_messages.translation.request import sees_images, to_chat
 from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.server_tools import Hosted
 from deepseek_messages.web.app import SEAL_BYTES, SEAL_FILE
 from deepseek_messages.wire.messages import MessagesRequest
 
@@ -37,15 +39,20 @@ class Translated(Struct, frozen=True, kw_only=True):
         return encoding
 
 
-def translate(settings: Settings, body: bytes, model: str | None = None) -> Translated:
+def translate(
+    settings: Settings, body: bytes, model: str | None = None, *, compacts: bool = True
+) -> Translated:
     """The request in ``body``, for ``model`` instead of its own if given, on a server that speaks
-    the dialect of the settings (DeepSeek's unless they name one). Raises ``Refusal`` and
-    ``NotEncodable``.
+    the dialect of the settings (DeepSeek's unless they name one). The web tools that the settings
+    allow are part of it; MCP servers are not asked. A summary that is due is asked for, unless
+    ``compacts`` is false. Raises ``Refusal`` and ``NotEncodable``.
     """
-    return asyncio.run(_translate(settings, body, model))
+    return asyncio.run(_translate(settings, body, model, compacts))
 
 
-async def _translate(settings: Settings, body: bytes, model: str | None) -> Translated:
+async def _translate(
+    settings: Settings, body: bytes, model: str | None, compacts: bool
+) -> Translated:
     request = parse_request(body, counting=True)
     names = settings.models
     choice = resolve(model or request.model, (FLASH, PRO), names.default, names.aliases)
@@ -56,7 +63,11 @@ async def _translate(settings: Settings, body: bytes, model: str | None) -> Tran
     request = await DocumentReader(settings.documents).prepare(request, sees=sees)
     editor = ContextEditor(_Encoder(dialect, seal))
     edits = await editor.edits(request, choice, notes, NOBODY)
-    translation = to_chat(request, choice, dialect, notes, seal, edits=edits)
+    if not compacts:
+        edits = replace(edits, compact=None)
+    tools = settings.tools
+    hosted = Hosted(web_search=tools.web_search != "off", web_fetch=tools.web_fetch != "off")
+    translation = to_chat(request, choice, dialect, notes, seal, edits=edits, hosted=hosted)
     return Translated(choice=choice, dialect=dialect, translation=translation, notes=notes)
 
 

@@ -229,7 +229,7 @@ class Answerer:
         return (
             request.context_management is UNSET
             and request.mcp_servers is UNSET
-            and (self._hosting is NO_HOSTING or not request.tools)
+            and not self._hosting.may_run(request)
             and not self._documents.reads(request)
         )
 

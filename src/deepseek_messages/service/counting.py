@@ -20,6 +20,7 @@ from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request import to_chat
 from deepseek_messages.translation.seal import Seal
+from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted
 from deepseek_messages.upstreams.base import Upstream, UpstreamCall
 from deepseek_messages.wire.chat import ChatRequest
 from deepseek_messages.wire.messages import MessagesRequest
@@ -68,6 +69,7 @@ class Counter:
         caller: Caller = NOBODY,
         strict: bool = False,
         edits: Edits = NO_EDITS,
+        hosted: Hosted = NOTHING_HOSTED,
     ) -> CountResult:
         """The size of the prompt that ``request`` would become. An upstream that is asked gets
         the caller's own key, if that is what it takes. Raises ``Refusal`` for a request that
@@ -76,7 +78,9 @@ class Counter:
         notes = Notes(strict=strict)
         seal = self._seal.of(caller.identity)
         translation = await self._in_thread(
-            lambda: to_chat(request, choice, self._upstream.dialect, notes, seal, edits=edits)
+            lambda: to_chat(
+                request, choice, self._upstream.dialect, notes, seal, edits=edits, hosted=hosted
+            )
         )
         call = UpstreamCall(request=translation.chat, credential=caller.credential)
         count = await self._measure(call, choice.model)

@@ -23,6 +23,7 @@ from deepseek_messages.service import pdf_worker
 from deepseek_messages.settings import DocumentsSettings
 from deepseek_messages.translation.documents import PDF, PagesSource, is_citable
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.result_text import fetched_pdf, with_pages
 from deepseek_messages.wire.messages import (
     Base64Source,
     ContentBlock,
@@ -33,6 +34,7 @@ from deepseek_messages.wire.messages import (
     TextBlock,
     ToolResultBlock,
     ToolResultContent,
+    WebFetchToolResultBlock,
 )
 
 # Text of all pages of one document, in characters: four for each token of DeepSeek's largest
@@ -112,6 +114,8 @@ class DocumentReader:
         if _is_pdf(block):
             assert isinstance(block, DocumentBlock)
             return await self._document(block, at, sees, count)
+        if isinstance(block, WebFetchToolResultBlock) and _holds_pdf(block):
+            return await self._fetched(block, at, count)
         if isinstance(block, ToolResultBlock) and _holds_pdf(block):
             assert isinstance(block.content, list)
             content: list[ToolResultContent] = [
@@ -122,6 +126,25 @@ class DocumentReader:
             ]
             return replace(block, content=content)
         return block
+
+    async def pages(self, data: str) -> list[str]:
+        """The text of each page of a PDF in base64. Raises ``Refusal``."""
+        return await self._read(data, "text", "")
+
+    async def _fetched(
+        self, block: WebFetchToolResultBlock, at: str, count: "_PageCount"
+    ) -> WebFetchToolResultBlock:
+        """A page that was read on the web in an earlier turn. One that cannot be read any more
+        is no reason to refuse the conversation.
+        """
+        data = fetched_pdf(block.content)
+        assert data is not None
+        try:
+            pages = await self.pages(data)
+        except Refusal:
+            return block
+        count.add(len(pages), at)
+        return replace(block, content=with_pages(block.content, pages))
 
     async def _document(
         self, block: DocumentBlock, at: str, sees: bool, count: "_PageCount"
@@ -226,6 +249,8 @@ def _is_pdf(block: object) -> bool:
 def _holds_pdf(block: object) -> bool:
     if isinstance(block, ToolResultBlock):
         return isinstance(block.content, list) and any(map(_is_pdf, block.content))
+    if isinstance(block, WebFetchToolResultBlock):
+        return fetched_pdf(block.content) is not None
     return _is_pdf(block)
 
 

@@ -48,6 +48,10 @@ NO_RUN = HostedRun()
 class Hosting(Protocol):
     """What the settings allow to be run."""
 
+    def may_run(self, request: MessagesRequest) -> bool:
+        """Whether ``prepare`` may find anything in ``request``: a quick look."""
+        ...
+
     async def prepare(self, request: MessagesRequest, caller: Caller) -> HostedRun:
         """Connect to what the request names. Raises ``Refusal`` when that cannot be reached."""
         ...
@@ -56,9 +60,34 @@ class Hosting(Protocol):
 class NoHosting:
     """Nothing but tool search, which needs nobody."""
 
+    def may_run(self, _request: MessagesRequest) -> bool:
+        """Never."""
+        return False
+
     async def prepare(self, _request: MessagesRequest, _caller: Caller) -> HostedRun:
         """Nothing."""
         return NO_RUN
 
 
 NO_HOSTING = NoHosting()
+
+
+class HostingSwitch:
+    """A ``Hosting`` that stands for the one in use now. Requests that run keep what they began
+    with: what a run needs is its own, and closed with it.
+    """
+
+    def __init__(self, hosting: Hosting = NO_HOSTING) -> None:
+        self.current = hosting
+
+    def replace(self, hosting: Hosting) -> None:
+        """Use ``hosting`` for requests from now on."""
+        self.current = hosting
+
+    def may_run(self, request: MessagesRequest) -> bool:
+        """As the one in use says."""
+        return self.current.may_run(request)
+
+    async def prepare(self, request: MessagesRequest, caller: Caller) -> HostedRun:
+        """As the one in use does."""
+        return await self.current.prepare(request, caller)

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from deepseek_messages.prompt.estimate import estimate_prompt
 from deepseek_messages.service.answer import Answer, State
 from deepseek_messages.service.cut import Spoken
+from deepseek_messages.telemetry.record import Tokens
+from deepseek_messages.translation.compacted import Compacted
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.plan import RoundPlan
+from deepseek_messages.translation.plan import no_rounds
 from deepseek_messages.translation.rounds import Need, Rounds
 from deepseek_messages.translation.stages import Stream
-from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import StreamEvent
 
@@ -20,29 +22,22 @@ from deepseek_messages.wire.events import StreamEvent
 class RoundsAnswer(Answer):
     """As ``Answer``, over as many calls as it takes. Whichever is open is closed with it."""
 
-    _rounds: Rounds | None = None
+    _rounds: Rounds | Compacted | None = None
 
     def _new_machine(self, tokens: int | None) -> Stream:
-        self._rounds = Rounds(
-            self._call.request,
-            self._plan,
-            self._plan_of_rounds(),
-            self._message_id,
-            notes=self.notes,
-            prompt_tokens=tokens,
-            seal=self._seal,
-        )
-        return self._rounds
-
-    def _plan_of_rounds(self) -> RoundPlan:
-        """The plan; one that asks for nothing where the upstream asked next needs none."""
-        plan = self._attempt.rounds
-        if plan is None:
-            dialect = self._upstream.dialect
-            plan = RoundPlan(
-                dialect=dialect, book=ToolBook(dialect, self.notes, updates_in_place=False)
+        # Where the upstream that is asked next needs no plan, one that asks for nothing.
+        plan = self._attempt.rounds or no_rounds(self._upstream.dialect, self.notes)
+        chat, reply, message_id = self._call.request, self._plan, self._message_id
+        notes, seal = self.notes, self._seal
+        if plan.follow is not None:
+            self._rounds = Compacted(
+                chat, reply, plan.follow, message_id, notes=notes, prompt_tokens=tokens, seal=seal
             )
-        return plan
+        else:
+            self._rounds = Rounds(
+                chat, reply, plan, message_id, notes=notes, prompt_tokens=tokens, seal=seal
+            )
+        return self._rounds
 
     def when_ready(self, _tell: Callable[[], None] | None) -> bool:
         """Never: between calls something has to be awaited."""
@@ -55,6 +50,8 @@ class RoundsAnswer(Answer):
             try:
                 await self._step(events)
             except Fault as fault:
+                if self._attempt.rounds is not None and self._attempt.rounds.follow is not None:
+                    await self._machine_ready()  # a summary may break before it has a word
                 if self._rounds is None or not self._rounds.retry(fault):
                     return events + await self.fail(fault)
                 await self._close_call()
@@ -91,13 +88,32 @@ class RoundsAnswer(Answer):
         assert self._rounds is not None
         call = self._call = replace(self._call, request=self._rounds.chat)
         self._told_end = False
-        self._spoken = Spoken() if self._plan.may_be_cut else None
+        self._spoken = Spoken() if self._rounds.reply.may_be_cut else None
         self._stream = await self._upstream.open(call)
 
     async def _close_call(self) -> None:
         if self._stream is not None:
             await self._stream.aclose()
             self._stream = None
+
+    async def _counted_in_time(self, grace: float) -> int | None:
+        """The size of the present call's prompt; that of a later call is a guess."""
+        if self._call is not self._attempt.call:
+            return estimate_prompt(self._call.request)
+        return await super()._counted_in_time(grace)
+
+    def _tell_tokens(self) -> None:
+        """With those of a summary, which the client is told of apart."""
+        super()._tell_tokens()
+        if not isinstance(self._rounds, Compacted) or (usage := self._rounds.summary_usage) is None:
+            return
+        told = self._record.tokens or Tokens()
+        self._record.tokens = Tokens(
+            input=told.input + usage.input_tokens,
+            cache_read=told.cache_read + usage.cache_read_input_tokens,
+            cache_creation=told.cache_creation + usage.cache_creation_input_tokens,
+            output=told.output + usage.output_tokens,
+        )
 
     async def aclose(self) -> None:
         """As ``Answer.aclose``."""

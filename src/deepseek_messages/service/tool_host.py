@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.hosting import NO_RUN, HostedRun
 from deepseek_messages.service.mcp import McpConnector, McpSessions
 from deepseek_messages.service.web_tools.network import Network
@@ -31,7 +32,7 @@ BRAVE_URL = "https://api.search.brave.com"
 
 class ToolHost:
     """What the settings allow to be run. ``upstream_url`` and ``upstream_key`` are those of
-    DeepSeek's API, for its own web tools.
+    DeepSeek's API, for its own web tools; ``documents`` reads what is fetched as PDF.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class ToolHost:
         seal: Seal,
         upstream_url: str | None,
         upstream_key: str | None,
+        documents: DocumentReader,
     ) -> None:
         self._seal = seal
+        self._documents = documents
         url = upstream_url or DEEPSEEK_URL
         # A search service is the operator's own choice and may stand inside the network.
         services = Network(private=True, timeout=settings.timeout)
@@ -50,6 +53,10 @@ class ToolHost:
         self._searcher = _searcher(settings, services, url, upstream_key)
         self._fetcher = _fetcher(settings, services, pages, url, upstream_key)
         self._mcp = McpConnector(settings)
+
+    def may_run(self, request: MessagesRequest) -> bool:
+        """Whether ``request`` has tools at all, or MCP servers."""
+        return bool(request.tools) or request.mcp_servers is not UNSET
 
     async def prepare(self, request: MessagesRequest, caller: Caller) -> HostedRun:
         """What of it ``request`` has. Raises ``Refusal`` for MCP servers that cannot be used."""
@@ -66,6 +73,7 @@ class ToolHost:
             self._fetcher,
             seal=self._seal.of(caller.identity),
             credential=caller.credential,
+            documents=self._documents,
         )
         hosted = Hosted(
             web_search=searches,

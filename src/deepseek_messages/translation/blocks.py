@@ -10,6 +10,7 @@ from deepseek_messages.translation import documents
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.edits import CLEARED, NO_EDITS, Edits
 from deepseek_messages.translation.notes import Action, Notes
+from deepseek_messages.translation.result_text import fetched_documents
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.sources import Library
 from deepseek_messages.translation.system import JOINT, SystemPlace
@@ -237,6 +238,9 @@ def _past_result(
     if isinstance(block, ToolSearchToolResultBlock):
         for name in _references(block.content):
             _refer(name, at, context)
+    if isinstance(block, WebFetchToolResultBlock):
+        for _ in range(fetched_documents(block.content)):
+            context.citable.skip(search_result=False)  # it counts, as when it was fetched
     return (TextPart(f"[{kind.replace('_', ' ')}: {_readable(block.content)}]"),)
 
 
@@ -267,6 +271,8 @@ def _readable(content: Raw) -> str:
 
 def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
+        if value.get("type") == "base64":
+            return {**value, "data": "[left out]"}
         return {k: _without_secrets(v) for k, v in value.items() if k not in _UNREADABLE}
     if isinstance(value, list):
         return [_without_secrets(item) for item in value]

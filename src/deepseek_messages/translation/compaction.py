@@ -31,6 +31,14 @@ INSTRUCTION = (
 HEAD = "Summary of the conversation so far:\n\n"
 
 
+# Tokens for a summary that an answer goes on from, where there is room. Claude Code keeps 20,000
+# free for its own.
+SUMMARY_TOKENS = 20_000
+
+# What the question for it takes of the window, at most.
+QUESTION_TOKENS = 2_000
+
+
 def asking_message(instructions: str | None) -> InputMessage:
     """The message that asks for the summary."""
     wanted = instructions if instructions and instructions.strip() else INSTRUCTION
@@ -81,19 +89,20 @@ class CompactionStage:
                 case ContentBlockStart() | ContentBlockDelta() | ContentBlockStop():
                     continue
                 case MessageDelta():
-                    taken += self._block(whole=event.delta.stop_reason == "end_turn")
+                    text = "".join(self._texts).strip()
+                    whole = event.delta.stop_reason == "end_turn" and text
+                    taken += block_events(text if whole else None)
                     body = replace(event.delta, stop_reason="compaction", stop_sequence=None)
                     taken.append(replace(event, delta=body))
                 case _:
                     taken.append(event)
         return taken
 
-    def _block(self, *, whole: bool) -> list[StreamEvent]:
-        text = "".join(self._texts).strip()
-        return [
-            ContentBlockStart(index=0, content_block=CompactionStart()),
-            ContentBlockDelta(
-                index=0, delta=CompactionDelta(content=text if whole and text else None)
-            ),
-            ContentBlockStop(index=0),
-        ]
+
+def block_events(summary: str | None) -> list[StreamEvent]:
+    """The first block of an answer: ``summary``, or none that could be made."""
+    return [
+        ContentBlockStart(index=0, content_block=CompactionStart()),
+        ContentBlockDelta(index=0, delta=CompactionDelta(content=summary)),
+        ContentBlockStop(index=0),
+    ]

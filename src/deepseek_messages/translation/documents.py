@@ -39,15 +39,25 @@ def text_document(block: DocumentBlock, text: str, library: Library) -> list[Con
     if not is_citable(block):
         return _enclosed(block, [TextPart(text)])
     lead = _lead(library)
-    passages = [Passage(text[a:b], start=a, end=b) for a, b in spans_of(text)]
+    passages = passages_of(text)
     first = library.add("text", index, passages, title=block.title, text=text)
+    return [*lead, *_enclosed(block, [TextPart(numbered(text, passages, first))])]
+
+
+def passages_of(text: str) -> list[Passage]:
+    """The passages of running text."""
+    return [Passage(text[a:b], start=a, end=b) for a, b in spans_of(text)]
+
+
+def numbered(text: str, passages: Sequence[Passage], first: int) -> str:
+    """``text`` with its number before each passage."""
     pieces: list[str] = []
     done = 0
     for number, passage in enumerate(passages, first):
         pieces += [text[done : passage.start], label(number)]
         done = passage.start
     pieces.append(text[done:])
-    return [*lead, *_enclosed(block, [TextPart("".join(pieces))])]
+    return "".join(pieces)
 
 
 def pages_document(
@@ -59,20 +69,31 @@ def pages_document(
     if len(texts) < len(pages):
         return _enclosed(block, _pictures(pages))
     if not is_citable(block):
-        shown = (_page(number, text) for number, text in enumerate(texts, 1))
-        return _enclosed(block, [TextPart("\n".join(shown))])
+        return _enclosed(block, [TextPart(plain_pages(texts))])
     lead = _lead(library)
+    shown = numbered_pages(texts, library, index, block.title)
+    return [*lead, *_enclosed(block, [TextPart(shown)])]
+
+
+def plain_pages(texts: Sequence[str]) -> str:
+    """The pages of a PDF as text."""
+    return "\n".join(_page(number, text) for number, text in enumerate(texts, 1))
+
+
+def numbered_pages(texts: Sequence[str], library: Library, index: int, title: str | None) -> str:
+    """The same with its number before each passage, which ``library`` takes as document
+    ``index``.
+    """
     passages = [
         Passage(text[a:b], place=number)
         for number, text in enumerate(texts, 1)
         for a, b in spans_of(text)
     ]
-    first = library.add("pages", index, passages, title=block.title)
+    first = library.add("pages", index, passages, title=title)
     lines: list[list[str]] = [[] for _ in texts]
     for number, passage in enumerate(passages, first):
         lines[passage.place - 1].append(label(number) + passage.text)
-    shown = (_page(number, "\n".join(page)) for number, page in enumerate(lines, 1))
-    return [*lead, *_enclosed(block, [TextPart("\n".join(shown))])]
+    return plain_pages(["\n".join(page) for page in lines])
 
 
 def blocks_document(

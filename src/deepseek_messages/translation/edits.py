@@ -83,7 +83,8 @@ AnyEdit = ClearToolUses | ClearThinking | Compact
 
 class Edits(Struct, frozen=True, kw_only=True):
     """What of a request is left out, and what the client is told of it. ``applied`` is ``None``
-    when it asked for no context management. ``compact`` asks for a summary instead of an answer.
+    when it asked for no context management. ``compact`` asks for a summary, instead of an answer
+    or before it, of a prompt of so many ``tokens``.
     """
 
     results: frozenset[str] = frozenset()  # ids of tool uses whose results are cleared
@@ -91,6 +92,7 @@ class Edits(Struct, frozen=True, kw_only=True):
     thinking: frozenset[int] = frozenset()  # messages whose thinking is cleared
     applied: tuple[AppliedEdit, ...] | None = None
     compact: Compact | None = None
+    tokens: int = 0
 
 
 NO_EDITS = Edits()
@@ -150,8 +152,7 @@ def plan_edits(
     tokens of a text.
     """
     planned = Edits(applied=())
-    for index, edit in enumerate(edits):
-        path = f"context_management.edits.{index}"
+    for edit in edits:
         match edit:
             case ClearToolUses():
                 planned = _clear_tool_uses(planned, edit, request, input_tokens, count)
@@ -159,12 +160,9 @@ def plan_edits(
                 planned = _clear_thinking(planned, edit, request, count)
             case Compact():
                 trigger = edit.trigger.value if edit.trigger else DEFAULT_COMPACT_TOKENS
-                if input_tokens < trigger:
+                if input_tokens < trigger or request.max_tokens == 0:  # 0: only fill the cache
                     continue
-                if edit.pause_after_compaction:
-                    planned = msgspec.structs.replace(planned, compact=edit)
-                else:
-                    notes.add(Action.DROPPED, "context_management.compact", path)
+                planned = msgspec.structs.replace(planned, compact=edit, tokens=input_tokens)
             case _:
                 assert_never(edit)
     if planned.applied:

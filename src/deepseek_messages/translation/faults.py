@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from deepseek_messages.translation.overflow import anthropic_wording
+from deepseek_messages.translation.rate_limits import rate_limits
 from deepseek_messages.wire.errors import STATUS_TO_TYPE, ErrorDetail, ErrorType
 
 
@@ -34,8 +35,8 @@ class Fault(Exception):
 
     ``status`` and ``error_type`` are what the client gets while HTTP headers are unsent; after
     that ``detail()`` travels in one ``error`` event. ``upstream_status`` is what the upstream
-    itself said, if it spoke HTTP. ``retry_after`` is in seconds. ``transient`` tells whether the
-    same request may succeed on another try or another upstream.
+    itself said, if it spoke HTTP. ``retry_after`` is in seconds; ``rate_limits`` are headers.
+    ``transient`` tells whether the same request may succeed on another try or another upstream.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Fault(Exception):
         self.retry_after = retry_after
         self.should_retry = should_retry
         self.transient = transient
+        self.rate_limits: tuple[tuple[str, str], ...] = ()
         super().__init__(message)
 
     def detail(self) -> ErrorDetail:
@@ -156,6 +158,7 @@ def from_status(
     if status == 404 and not report.message:
         return _refused(status, 502, "the upstream has no such address (HTTP 404); check its URL")
     fault = _refused(status, ours, message or _unexplained(status), retry_after=retry_after)
+    fault.rate_limits = rate_limits(headers)
     if ours == 401:
         fault.should_retry = False
     return fault

@@ -25,6 +25,7 @@ from deepseek_messages.translation.tools import arguments_of
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatMessage,
+    ContentPart,
     FunctionCall,
     SystemMessage,
     TextPart,
@@ -212,14 +213,22 @@ def _spoken(
             case TextBlock() if citing:
                 cited += block.text + _marks(block, context)
             case _:
-                parts = parts_of(block, At(index, position), context)
-                texts += [part.text if isinstance(part, TextPart) else None for part in parts]
+                cited = _say(texts, cited, parts_of(block, At(index, position), context))
     if cited:
         texts.append(cited)
     text = _joined(texts)
     thought = JOINT.join(reasoning) if reasoning else None
     made = [*piece.calls, *calls.values()]
     return _assistant(text, thought, made, index, context), pending
+
+
+def _say(texts: list[str | None], cited: str, parts: Sequence[ContentPart]) -> str:
+    """Add ``parts``, behind the text that cites; what is left of that."""
+    if cited and parts:
+        texts.append(cited)
+        cited = ""
+    texts += [part.text if isinstance(part, TextPart) else None for part in parts]
+    return cited
 
 
 def _call(block: ToolUseBlock, context: Context) -> ToolCall:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from deepseek_messages.translation.result_text import Reading
 from deepseek_messages.translation.round_parts import tool_text
 from deepseek_messages.translation.server_tools import Outcome, ServerTool
 from deepseek_messages.translation.tool_names import upstream_id
@@ -115,4 +116,5 @@ def _piece(
 
 def _text(tool: ServerTool, block: HostedResult, context: "Context") -> str:
     is_error = isinstance(block, McpToolResultBlock) and bool(block.is_error)
-    return tool_text(tool, Outcome(block.content, is_error), context.tools, context.seal)
+    reading = Reading(call_id=block.tool_use_id, seal=context.seal, library=context.citable)
+    return tool_text(tool, Outcome(block.content, is_error), context.tools, reading)

@@ -1,11 +1,13 @@
 """What the translation of an answer must know of its request."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.sources import Source
+from deepseek_messages.translation.notes import Notes
+from deepseek_messages.translation.sources import Library, Source
 from deepseek_messages.translation.structured import SchemaCheck
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatRequest
@@ -51,10 +53,17 @@ class RoundPlan(Struct, frozen=True, kw_only=True):
 
     dialect: Dialect
     book: ToolBook
+    library: Library = field(default_factory=Library)  # takes what the tools give to be cited
     check: Literal["none", "call", "schema"] = "none"
     schema: SchemaCheck | None = None
     passes_text: bool = False  # the upstream holds itself to the schema, and the client streams
     quiet: dict[str, Any] = {}  # the fields of a chat request that turn thinking off
+    follow: "Follow | None" = None  # what follows the summary that the answer begins with
+
+
+def no_rounds(dialect: Dialect, notes: Notes) -> RoundPlan:
+    """The plan that asks for nothing."""
+    return RoundPlan(dialect=dialect, book=ToolBook(dialect, notes, updates_in_place=False))
 
 
 class Translation(Struct, frozen=True):
@@ -65,3 +74,7 @@ class Translation(Struct, frozen=True):
     chat: ChatRequest
     plan: ReplyPlan
     rounds: RoundPlan | None = None
+
+
+# From a summary, or from the fact that there is none, to what is asked next; ``rounds`` is there.
+Follow = Callable[[str | None], Translation]

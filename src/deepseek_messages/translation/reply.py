@@ -20,10 +20,10 @@ def reply_stream(
 
 def _stages(plan: ReplyPlan) -> list[EventStage]:
     stages: list[EventStage] = []
-    if plan.compaction:
-        stages.append(CompactionStage())
-    elif plan.sources:
+    if plan.sources:
         stages.append(CitationStage(plan.sources))
+    if plan.compaction:  # behind the citations: a summary has no sources, so its marks go
+        stages.append(CompactionStage())
     if plan.applied_edits is not None:
         stages.append(ContextStage(ContextManagement(plan.applied_edits)))
     return stages

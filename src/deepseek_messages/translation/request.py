@@ -15,17 +15,22 @@ from msgspec.structs import replace
 from deepseek_messages.translation import thinking
 from deepseek_messages.translation.blocks import Context
 from deepseek_messages.translation.catalogue import Choice, Model
-from deepseek_messages.translation.compaction import asking_message
+from deepseek_messages.translation.compaction import (
+    QUESTION_TOKENS,
+    SUMMARY_TOKENS,
+    asking_message,
+)
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.edits import NO_EDITS, Edits
+from deepseek_messages.translation.edits import NO_EDITS, Compact, Edits
 from deepseek_messages.translation.history import conversation
 from deepseek_messages.translation.hosted import HostedResult
 from deepseek_messages.translation.notes import Action, Notes
-from deepseek_messages.translation.plan import ReplyPlan, RoundPlan, Translation
+from deepseek_messages.translation.plan import ReplyPlan, RoundPlan, Translation, no_rounds
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.sampling import settings_of
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted
+from deepseek_messages.translation.sources import Library
 from deepseek_messages.translation.structured import SchemaCheck
 from deepseek_messages.translation.system import (
     JOINT,
@@ -66,6 +71,8 @@ def to_chat(
 
     Raises ``Refusal`` for what cannot be answered (and in strict mode for what would be lost).
     """
+    if request.compaction is None and edits.compact and not edits.compact.pause_after_compaction:
+        return _from_summary(request, choice, dialect, notes, seal, edits=edits, hosted=hosted)
     compacts = request.compaction is not None or edits.compact is not None
     if compacts:
         request = _compacting(request, edits, notes)
@@ -75,6 +82,7 @@ def to_chat(
     choosing = _tools(request, book, notes)
     prefilled = _is_prefilled(request, book, dialect, notes)
     on = _thinking_on(request, choice, dialect, notes, forced=choosing.must_call, prefill=prefilled)
+    schema = _schema(request)
     context = Context(
         dialect=dialect,
         notes=notes,
@@ -84,9 +92,9 @@ def to_chat(
         place=place,
         fills_reasoning=on and dialect.demands_reasoning and dialect.replays_reasoning is not None,
         references=[],
+        citable=Library(cites_hosted=schema is None),
         edits=edits,
     )
-    schema = _schema(request)
     messages = _messages(request, context, schema, must_call=choosing.must_call)
     prefill = _mark_prefill(messages, dialect) if prefilled else ""
     settings = settings_of(request, choice, dialect, notes)
@@ -110,7 +118,7 @@ def to_chat(
         prefill=prefill,
         compacts=compacts,
     )
-    return Translation(chat, plan, _rounds(request, plan, book, dialect))
+    return Translation(chat, plan, _rounds(request, plan, context))
 
 
 def _messages(
@@ -167,10 +175,9 @@ def _reply_plan(
     )
 
 
-def _rounds(
-    request: MessagesRequest, plan: ReplyPlan, book: ToolBook, dialect: Dialect
-) -> RoundPlan | None:
+def _rounds(request: MessagesRequest, plan: ReplyPlan, context: Context) -> RoundPlan | None:
     """What may make the answer take several calls of the upstream; for most answers nothing."""
+    book, dialect = context.tools, context.dialect
     if plan.compaction or plan.no_output:
         return None
     check: Literal["none", "call", "schema"] = "none"
@@ -183,6 +190,7 @@ def _rounds(
     return RoundPlan(
         dialect=dialect,
         book=book,
+        library=context.citable,
         check=check,
         schema=SchemaCheck(plan.schema, "output_config.format.schema")
         if check == "schema" and plan.schema is not None
@@ -193,12 +201,64 @@ def _rounds(
 
 
 def _compacting(request: MessagesRequest, edits: Edits, notes: Notes) -> MessagesRequest:
-    """The request with the question for a summary at its end, for a summary is what it asks for."""
+    """The request with the question for a summary at its end, for a summary is what it asks for.
+    What shapes an answer (a forced call, stop sequences, a schema) is no part of a summary.
+    """
     asked = request.compaction or edits.compact
     assert asked is not None
-    notes.add(Action.EMULATED, "compaction", "compaction")
+    notes.add(
+        Action.EMULATED, "compaction", "compaction" if request.compaction else "context_management"
+    )
     question = asking_message(asked.instructions)
-    return replace(request, messages=[*request.messages, question])
+    config, choice = request.output_config, request.tool_choice
+    return replace(
+        request,
+        messages=[*request.messages, question],
+        tool_choice=choice if choice is not None and choice.type == "none" else None,
+        stop_sequences=None,
+        output_config=replace(config, format=None) if config is not None else None,
+        output_format=None,
+    )
+
+
+def _from_summary(
+    request: MessagesRequest,
+    choice: Choice,
+    dialect: Dialect,
+    notes: Notes,
+    seal: Seal,
+    *,
+    edits: Edits,
+    hosted: Hosted,
+) -> Translation:
+    """An answer that begins with a summary: the call that asks for it, and what then follows from
+    the summary, or from the whole conversation if there is none. What can be refused is refused
+    now, and the notes are those of the whole conversation.
+    """
+    assert edits.compact is not None
+
+    def translated(asked: MessagesRequest, notes: Notes, compact: Compact | None) -> Translation:
+        left = replace(edits, compact=compact)
+        found = to_chat(asked, choice, dialect, notes, seal, edits=left, hosted=hosted)
+        return replace(found, rounds=found.rounds or no_rounds(dialect, notes))
+
+    whole = translated(request, notes, None)
+    notes.add(Action.EMULATED, "compaction", "context_management")
+    room = choice.model.context_window - edits.tokens - QUESTION_TOKENS
+    most = max(request.max_tokens or 0, min(SUMMARY_TOKENS, room))
+    pausing = replace(edits.compact, pause_after_compaction=True)
+    first = translated(replace(request, max_tokens=most), Notes(), pausing)
+
+    def follow(summary: str | None) -> Translation:
+        if summary is None:
+            return whole
+        said = InputMessage(role="assistant", content=[CompactionBlock(content=summary)])
+        after = replace(request, messages=[*request.messages, said])
+        found = translated(after, Notes(), None)
+        used = found.plan.used_tool_ids | whole.plan.used_tool_ids
+        return replace(found, plan=replace(found.plan, used_tool_ids=used))
+
+    return Translation(first.chat, first.plan, replace(no_rounds(dialect, notes), follow=follow))
 
 
 def sees_images(model: Model, dialect: Dialect) -> bool:

@@ -2,24 +2,30 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.server_tools import (
-    Outcome,
-    ServerTool,
+from deepseek_messages.translation.citations import mark
+from deepseek_messages.translation.result_text import (
+    Reading,
     readable,
     references,
     with_definitions,
 )
+from deepseek_messages.translation.server_tools import Outcome, ServerTool
+from deepseek_messages.translation.sources import Library, read_citations
 from deepseek_messages.translation.system import schema_instruction
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatChunk, ChatMessage, UserMessage
 from deepseek_messages.wire.events import McpToolUseStart, ServerToolUseStart, ToolUseStart
-from deepseek_messages.wire.messages import OutputTokensDetails, ServerToolUsage, Usage
+from deepseek_messages.wire.messages import (
+    Iteration,
+    OutputTokensDetails,
+    ServerToolUsage,
+    Usage,
+)
 
 
 class PendingTool(Struct, frozen=True):
@@ -39,14 +45,21 @@ class MadeCall(Struct):
     arguments: str = ""
 
 
-def tool_text(tool: ServerTool, outcome: Outcome, book: ToolBook, seal: Seal) -> str:
+def tool_text(tool: ServerTool, outcome: Outcome, book: ToolBook, reading: Reading) -> str:
     """What the model reads of a result, in the answer itself and in later turns."""
-    text = readable(tool.kind, outcome.content, seal, is_error=outcome.is_error)
+    content = outcome.content if outcome.read is None else outcome.read
+    text = readable(tool.kind, content, reading, is_error=outcome.is_error)
     if not tool.kind.startswith("tool_search"):
         return text
     found = references(msgspec.json.decode(outcome.content))
     lines = [line for name in found if (line := book.refer(name, "tools")) is not None]
     return with_definitions(text, lines)
+
+
+def marks_of(citation: Raw, library: Library) -> str:
+    """The marks that a citation had when the model wrote it."""
+    found = read_citations([citation])
+    return mark([number for each in found for number in library.numbers(each)])
 
 
 def total(spent: Sequence[Usage], uses: dict[str, int]) -> Usage:
@@ -64,6 +77,17 @@ def total(spent: Sequence[Usage], uses: dict[str, int]) -> Usage:
         output_tokens=sum(each.output_tokens for each in spent),
         output_tokens_details=OutputTokensDetails(sum(thinking)) if thinking else UNSET,
         server_tool_use=ServerToolUsage(searches, fetches) if searches or fetches else UNSET,
+    )
+
+
+def iteration(kind: Literal["message", "compaction"], usage: Usage) -> Iteration:
+    """One call's part of ``usage.iterations``."""
+    return Iteration(
+        type=kind,
+        input_tokens=usage.input_tokens,
+        cache_creation_input_tokens=usage.cache_creation_input_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        output_tokens=usage.output_tokens,
     )
 
 

@@ -28,9 +28,11 @@ from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
 from deepseek_messages.translation.reply import reply_stream
+from deepseek_messages.translation.result_text import Reading
 from deepseek_messages.translation.round_parts import (
     MadeCall,
     PendingTool,
+    marks_of,
     pending_tool,
     read_call,
     server_id,
@@ -71,6 +73,7 @@ from deepseek_messages.wire.chat import (
     ToolMessage,
 )
 from deepseek_messages.wire.events import (
+    CitationsDelta,
     ContentBlockDelta,
     ContentBlockStart,
     ContentBlockStop,
@@ -124,7 +127,9 @@ class Rounds:
         notes: Notes,
         prompt_tokens: int | None,
         seal: Seal,
+        first_index: int = 0,
     ) -> None:
+        """With a ``first_index`` the answer goes on from blocks that were sent already."""
         self.need = Need.CALL
         self.chat = chat
         self.pending: list[PendingTool] = []
@@ -139,10 +144,20 @@ class Rounds:
         self._uses: dict[str, int] = {}  # server tools that ran, by name
         self._tries = 0  # that failed
         self._rounds = 1
-        self._started = False
-        self._index = 0  # of the next block
+        self._started = first_index > 0
+        self._index = first_index  # of the next block
         self._spent: list[Usage] = []
         self._begin(self._reply)
+
+    @property
+    def reply(self) -> ReplyPlan:
+        """The plan of the present call."""
+        return self._reply
+
+    @property
+    def spent(self) -> Sequence[Usage]:
+        """What each call that ended has cost."""
+        return self._spent
 
     # --- the stream's own interface ---------------------------------------------------------------
 
@@ -266,6 +281,8 @@ class Rounds:
         match delta:
             case TextDelta(text=text):
                 self._texts.append(text)
+            case CitationsDelta(citation=citation):  # the next call sees what the model wrote
+                self._texts.append(marks_of(citation, self._plan.library))
             case ThinkingDelta(thinking=text):
                 self._reasoning.append(text)
             case InputJsonDelta(partial_json=text) if self._current is not None:
@@ -443,7 +460,9 @@ class Rounds:
                 ContentBlockStop(index=self._index),
             ]
             self._index += 1
-            text = tool_text(each.tool, outcome, self._plan.book, self._seal)
+            library = self._plan.library
+            reading = Reading(call_id=each.id, seal=self._seal, library=library)
+            text = tool_text(each.tool, outcome, self._plan.book, reading)
             told.append(ToolMessage(tool_call_id=upstream_id(each.id), content=text))
         for name, count in ran.items():
             self._uses[name] = self._uses.get(name, 0) + count
@@ -467,7 +486,7 @@ class Rounds:
         )
         plan = replace(
             self._reply, tools=frozenset(self._plan.book.callable), forced_tool=None,
-            must_call=False, prefill="",
+            must_call=False, prefill="", sources=tuple(self._plan.library.sources),
         )  # fmt: skip
         self._reply = plan
         self._next(chat, plan)

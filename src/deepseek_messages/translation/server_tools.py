@@ -7,14 +7,13 @@ and the model always reads the same text of that block: in the answer itself and
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
 from deepseek_messages.translation.schema import compact
-from deepseek_messages.translation.seal import Seal
 from deepseek_messages.wire.messages import Tool
 
 Kind = Literal["web_search", "web_fetch", "tool_search_tool_regex", "tool_search_tool_bm25", "mcp"]
@@ -69,7 +68,7 @@ def _one_text(name: str, description: str) -> Raw:
 DEFINITIONS: dict[Kind, Definition] = {
     "web_search": Definition(
         "Search the web. Gives titles, addresses and excerpts of the pages that fit best. Use it"
-        " for what is recent or not certain, and name the pages that the answer rests on.",
+        " for what is recent or not certain.",
         _one_text("query", "What to search for."),
     ),
     "web_fetch": Definition(
@@ -107,6 +106,7 @@ def server_tool(tool: Tool, kind: Kind) -> ServerTool:
         allowed_domains=tuple(tool.allowed_domains or ()),
         blocked_domains=tuple(tool.blocked_domains or ()),
         max_content_tokens=tool.max_content_tokens,
+        citations=bool(tool.citations and tool.citations.enabled),
     )
 
 
@@ -148,89 +148,6 @@ def picked(tool: Tool, offered: Sequence[McpTool]) -> list[tuple[McpTool, bool]]
     return found
 
 
-# --- what the model reads of a result -------------------------------------------------------------
-
-# Text of one result that the model reads. Claude Code shows a fetched page up to 100,000
-# characters.
-MAX_RESULT_CHARS = 100_000
-
-ERROR = "[tool error]"
-
-
-def readable(kind: Kind, content: Raw, seal: Seal, *, is_error: bool = False) -> str:
-    """The text of a result block's ``content``. Anything may stand there: clients send it back."""
-    try:
-        value = msgspec.json.decode(content)
-    except msgspec.DecodeError:
-        return ERROR
-    if isinstance(value, dict) and "error_code" in value:
-        return f"{ERROR} {value['error_code']}"
-    text = _READERS[kind](value, seal)[:MAX_RESULT_CHARS]
-    return f"{ERROR} {text}" if is_error else text
-
-
-def _search_text(value: Any, seal: Seal) -> str:
-    parts = []
-    for number, page in enumerate(_dicts(value), 1):
-        hidden = page.get("encrypted_content")
-        excerpt = (seal.open(hidden) if isinstance(hidden, str) else None) or ""
-        age = f" ({page['page_age']})" if page.get("page_age") else ""
-        head = f"{number}. {page.get('title', '')}{age}\n{page.get('url', '')}"
-        parts.append(f"{head}\n{excerpt}" if excerpt else head)
-    return "\n\n".join(parts) or "Nothing was found."
-
-
-def _fetch_text(value: Any, _seal: Seal) -> str:
-    if not isinstance(value, dict):
-        return ""
-    document = value.get("content")
-    document = document if isinstance(document, dict) else {}
-    source = document.get("source")
-    data = source.get("data", "") if isinstance(source, dict) else ""
-    title = f"{document['title']}\n" if document.get("title") else ""
-    return f"{title}{value.get('url', '')}\n\n{data}"
-
-
-def _mcp_text(value: Any, _seal: Seal) -> str:
-    if isinstance(value, str):
-        return value
-    return "\n\n".join(
-        str(block.get("text", f"[{block.get('type')} left out]")) for block in _dicts(value)
-    )
-
-
-def _found_text(value: Any, _seal: Seal) -> str:
-    names = references(value)
-    return f"Tools found: {', '.join(names)}" if names else "No tool was found."
-
-
-def references(value: Any) -> list[str]:
-    """The tool names in the content of a ``tool_search_tool_result``."""
-    listed = value.get("tool_references") if isinstance(value, dict) else None
-    names = (each.get("tool_name") for each in _dicts(listed))
-    return [name for name in names if isinstance(name, str) and name]
-
-
-def with_definitions(text: str, lines: Sequence[str]) -> str:
-    """A tool search's result with the definitions of the tools it found, in DeepSeek's form for
-    tools that are loaded in the middle of a conversation.
-    """
-    return f"{text}\n\n### Updated Tool Schemas\n\n" + "\n".join(lines) if lines else text
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-_READERS: dict[Kind, Callable[[Any, Seal], str]] = {
-    "web_search": _search_text,
-    "web_fetch": _fetch_text,
-    "tool_search_tool_regex": _found_text,
-    "tool_search_tool_bm25": _found_text,
-    "mcp": _mcp_text,
-}
-
-
 # --- what the client gets -------------------------------------------------------------------------
 
 RESULT_TYPES: dict[Kind, str] = {
@@ -243,10 +160,13 @@ RESULT_TYPES: dict[Kind, str] = {
 
 
 class Outcome(Struct, frozen=True):
-    """What a tool gave: the ``content`` of its result block."""
+    """What a tool gave: the ``content`` of its result block. ``read`` stands in for it where the
+    model reads something else of it (the pages of a PDF).
+    """
 
     content: Raw
     is_error: bool = False
+    read: Raw | None = None
 
 
 def result_block(tool: ServerTool, call_id: str, outcome: Outcome) -> Raw:

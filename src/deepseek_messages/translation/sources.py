@@ -1,9 +1,10 @@
 """The sources an answer may cite: their passages, numbered through the whole conversation.
 
-A document or search result with ``citations.enabled`` is shown to the model with a number before
-each passage. The number is all the model has to repeat; what it stands for (the text, where it
-stands) is looked up here and never taken from the model, so a citation always points at text that
-is really there. Numbers depend only on what comes before, so that a longer history keeps them.
+A document or search result with ``citations.enabled``, and what was found on the web, is shown to
+the model with a number before each passage. The number is all the model has to repeat; what it
+stands for (the text, where it stands) is looked up here and never taken from the model, so a
+citation always points at text that is really there. Numbers depend only on what comes before, so
+that a longer history keeps them.
 """
 
 from bisect import bisect_right
@@ -13,15 +14,20 @@ from typing import Literal, assert_never
 import msgspec
 from msgspec import Raw, Struct
 
+from deepseek_messages.translation.web_index import Span, from_index, to_index
 from deepseek_messages.wire.messages import (
     CharLocation,
     ContentBlockLocation,
     Location,
     PageLocation,
     SearchResultLocation,
+    WebSearchResultLocation,
 )
 
-SourceKind = Literal["text", "pages", "blocks", "search_result"]
+SourceKind = Literal["text", "pages", "blocks", "search_result", "web_result"]
+
+# Anthropic, "Web search tool": ``cited_text`` has up to 150 characters there.
+MAX_WEB_CITED_CHARS = 150
 
 
 class Passage(Struct, frozen=True):
@@ -36,7 +42,9 @@ class Passage(Struct, frozen=True):
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """One citable document or search result. ``first`` is the number of its first passage."""
+    """One citable document or search result. ``first`` is the number of its first passage. A
+    result found on the web is known by its search's ``call`` and its place there, ``index``.
+    """
 
     kind: SourceKind
     index: int
@@ -44,7 +52,8 @@ class Source(Struct, frozen=True, kw_only=True):
     first: int
     passages: Sequence[Passage]
     text: str = ""  # of a text source
-    source: str = ""  # of a search result
+    source: str = ""  # of a search result: where it comes from
+    call: str = ""  # of a result found on the web
 
     def location(self, first: int, last: int) -> Location:
         """Where the passages numbered ``first`` to ``last`` stand."""
@@ -74,6 +83,14 @@ class Source(Struct, frozen=True, kw_only=True):
                 start_block_index=begin.place,
                 end_block_index=end.place + 1,
             )
+        if self.kind == "web_result":
+            span = Span(self.call, self.index, first - self.first, last - self.first)
+            return WebSearchResultLocation(
+                cited_text=" ".join(chosen)[:MAX_WEB_CITED_CHARS],
+                url=self.source,
+                title=self.title,
+                encrypted_index=to_index(span),
+            )
         return SearchResultLocation(
             cited_text="".join(chosen),
             search_result_index=self.index,
@@ -89,7 +106,7 @@ class Source(Struct, frozen=True, kw_only=True):
         """
         at = number - self.first
         return at + 1 < len(self.passages) and (
-            self.kind in ("text", "pages")
+            self.kind in ("text", "pages", "web_result")
             or self.passages[at + 1].place == self.passages[at].place + 1
         )
 
@@ -107,19 +124,29 @@ class Source(Struct, frozen=True, kw_only=True):
             case ContentBlockLocation() | SearchResultLocation():
                 first, last = location.start_block_index, location.end_block_index
                 inside = [first <= p.place < last for p in self.passages]
+            case WebSearchResultLocation(encrypted_index=index):
+                span = from_index(index) or Span("", 0, 0, -1)
+                inside = [span.first <= n <= span.last for n in range(len(self.passages))]
             case _:
                 assert_never(location)
         return [self.first + n for n, yes in enumerate(inside) if yes]
 
 
+# What a source is found by: what it is counted among, the search it comes from, its index.
+_Key = tuple[str, str, int]
+
+
 class Library(Struct):
-    """Collects the sources of one request in their order."""
+    """Collects the sources of one request in their order. ``cites_hosted`` says whether results of
+    this server's tools may be among them.
+    """
 
     sources: list[Source] = []
+    cites_hosted: bool = True
     _documents: int = 0
     _search_results: int = 0
     _next: int = 1
-    _by_key: dict[tuple[bool, int], Source] = {}
+    _by_key: dict[_Key, Source] = {}
 
     @property
     def empty(self) -> bool:
@@ -143,6 +170,7 @@ class Library(Struct):
         title: str | None,
         text: str = "",
         source: str = "",
+        call: str = "",
     ) -> int:
         """Take a source with this index; the number of its first passage."""
         first = self._next
@@ -155,30 +183,51 @@ class Library(Struct):
                 passages=passages,
                 text=text,
                 source=source,
+                call=call,
             )
             self.sources.append(found)
-            self._by_key[kind == "search_result", index] = found
+            self._by_key[_SHELVES[kind], call, index] = found
             self._next += len(passages)
         return first
 
     def numbers(self, citation: Location) -> list[int]:
         """The passages that a citation in an earlier answer stands for; none if it is not ours."""
-        if isinstance(citation, SearchResultLocation):
-            source = self._by_key.get((True, citation.search_result_index))
-        else:
-            source = self._by_key.get((False, citation.document_index))
+        key = _key(citation)
+        source = self._by_key.get(key) if key else None
         return source.numbers(citation) if source else []
+
+
+_SHELVES: dict[SourceKind, str] = {
+    "text": "documents",
+    "pages": "documents",
+    "blocks": "documents",
+    "search_result": "search results",
+    "web_result": "web results",
+}
+
+
+def _key(citation: Location) -> _Key | None:
+    match citation:
+        case SearchResultLocation(search_result_index=index):
+            return "search results", "", index
+        case WebSearchResultLocation(encrypted_index=sealed):
+            span = from_index(sealed)
+            return ("web results", span.call, span.result) if span else None
+        case CharLocation() | PageLocation() | ContentBlockLocation():
+            return "documents", "", citation.document_index
+        case _:
+            assert_never(citation)
 
 
 _citations = msgspec.json.Decoder(list[Raw])
 _location = msgspec.json.Decoder(Location)
 
 
-def read_citations(raw: Raw) -> list[Location]:
-    """The citations of a replayed text block that are of our kinds."""
+def read_citations(raw: Raw | Sequence[Raw]) -> list[Location]:
+    """The citations of a text block that are of our kinds."""
     found: list[Location] = []
     try:
-        entries = _citations.decode(raw)
+        entries = _citations.decode(raw) if isinstance(raw, Raw) else raw
     except msgspec.ValidationError:
         return []
     for entry in entries:

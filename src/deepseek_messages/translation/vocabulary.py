@@ -15,7 +15,8 @@ WORDS: dict[str, str] = {
     "container_upload": "A text note stands for a file that only Anthropic's containers hold.",
     "context_management": "Old tool results or thinking were cleared, as asked for; ignored: of an "
     "unknown shape.",
-    "context_management.compact": "Compaction was due, and goes on only where the edit pauses.",
+    "context_management.compact": "No whole summary came: the answer rests on the whole "
+    "conversation.",
     "context_management.edit": "An edit of an unknown kind was not applied.",
     "diagnostics": _WITHOUT_EFFECT,
     "document": "A text note stands for a document that is named by URL or file id.",

@@ -13,7 +13,7 @@ from deepseek_messages.service.count import CountTokens
 from deepseek_messages.service.counting import Counter
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
-from deepseek_messages.service.hosting import NO_HOSTING, Hosting
+from deepseek_messages.service.hosting import NO_HOSTING, Hosting, HostingSwitch
 from deepseek_messages.service.models import ModelDirectory
 from deepseek_messages.service.tasks import spawn, stop
 from deepseek_messages.settings import Settings, Source
@@ -77,9 +77,10 @@ class Parts:
         self.metrics = Metrics()
         self.upstream = upstream = Switch(upstream, self.metrics.attempt)
         self.reloader: Reloader | None = None
-        seal = Seal(_seal_key(settings.state_dir))
+        self.seal = seal = Seal(_seal_key(settings.state_dir))
+        self.documents = documents = DocumentReader(settings.documents)
+        self.tools = HostingSwitch(_hosting(settings, seal, documents))
         self.counter = Counter(seal=seal, upstream=upstream)
-        documents = DocumentReader(settings.documents)
         editor = ContextEditor(self.counter)
         self.count = CountTokens(
             upstream=upstream,
@@ -89,6 +90,7 @@ class Parts:
             default_model=models.default,
             aliases=models.aliases,
             strict=settings.strict,
+            hosting=self.tools,
         )
         self.answerer = Answerer(
             upstream=upstream,
@@ -101,7 +103,7 @@ class Parts:
             default_model=models.default,
             aliases=models.aliases,
             strict=settings.strict,
-            hosting=_hosting(settings, seal),
+            hosting=self.tools,
         )
         self.directory = ModelDirectory(upstream, models.aliases)
         self.guard = Guard(
@@ -120,8 +122,10 @@ class Parts:
             source,
             switch=self.upstream,
             guard=self.guard,
+            tools=self.tools,
             make=lambda settings: make_upstream(settings, shelf),
             keyring=keyring_of,
+            hosting=lambda settings: _hosting(settings, self.seal, self.documents),
         )
 
     def endpoints(self) -> list[Endpoint]:
@@ -180,7 +184,7 @@ def keyring_of(settings: Settings) -> Keyring:
     return Keyring(settings.auth.key_digests, keys_file_of(settings))
 
 
-def _hosting(settings: Settings, seal: Seal) -> Hosting:
+def _hosting(settings: Settings, seal: Seal, documents: DocumentReader) -> Hosting:
     """The server tools that the settings allow."""
     tools = settings.tools
     if tools.web_search == "off" and tools.web_fetch == "off" and not tools.mcp_hosts:
@@ -194,6 +198,7 @@ def _hosting(settings: Settings, seal: Seal) -> Hosting:
         seal=seal,
         upstream_url=settings.upstream.base_url,
         upstream_key=key.reveal() if key else None,
+        documents=documents,
     )
 
 

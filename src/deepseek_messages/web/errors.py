@@ -37,7 +37,7 @@ def envelope(detail: ErrorDetail, request_id: str) -> bytes:
 
 def retry_headers(error: Refusal | Fault) -> list[Header]:
     """``retry-after`` (whole seconds, RFC 9110 §10.2.3) and ``x-should-retry``, which the official
-    SDKs and Claude Code obey.
+    SDKs and Claude Code obey, and the upstream's rate limits.
     """
     headers: list[Header] = []
     if error.retry_after is not None and math.isfinite(error.retry_after):
@@ -45,6 +45,8 @@ def retry_headers(error: Refusal | Fault) -> list[Header]:
         headers.append((b"retry-after", str(seconds).encode()))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if isinstance(error, Fault):
+        headers += [(name.encode(), value.encode()) for name, value in error.rate_limits]
     return headers
 
 

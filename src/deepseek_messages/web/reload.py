@@ -1,6 +1,7 @@
 """Reading the settings again while the server runs: on SIGHUP, and when their file changes.
 
-Upstreams and keys change at once, and no answer is cut: those that run go on where they began.
+Upstreams, keys and server tools change at once, and no answer is cut: those that run go on with
+what they began with.
 Everything else takes effect at the next start, and the log says so. Settings that cannot be used
 change nothing.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from deepseek_messages.service.hosting import Hosting, HostingSwitch
 from deepseek_messages.settings import Settings, SettingsError, Source
 from deepseek_messages.store.keys import KeyFileError, Keyring
 from deepseek_messages.store.models import ModelError
@@ -24,6 +26,8 @@ from deepseek_messages.web.guard import Guard
 # What a reload changes; of the rest it is told that a restart is needed.
 UPSTREAM_SECTIONS = ("upstream", "upstreams", "pool", "embedded")
 KEY_SECTIONS = ("auth",)
+# DeepSeek's own web tools are asked with the upstream's address and key.
+TOOL_SECTIONS = ("tools", "upstream")
 
 
 def renewed(settings: Settings, source: Source | None) -> Settings:
@@ -34,13 +38,14 @@ def renewed(settings: Settings, source: Source | None) -> Settings:
         new = source.read() if source is not None else settings
     except SettingsError:
         return settings
-    names = (*UPSTREAM_SECTIONS, *KEY_SECTIONS)
+    names = {*UPSTREAM_SECTIONS, *KEY_SECTIONS, *TOOL_SECTIONS}
     return replace(settings, **{name: getattr(new, name) for name in names})
 
 
 class Reloader:
-    """Applies new settings to ``switch`` and ``guard``. ``make`` and ``keyring`` make an upstream
-    and a keyring of settings; they raise ``ValueError``, ``ModelError`` or ``KeyFileError``.
+    """Applies new settings to ``switch``, ``guard`` and ``tools``. ``make``, ``keyring`` and
+    ``hosting`` make an upstream, a keyring and the server tools of settings; they raise
+    ``ValueError``, ``ModelError`` or ``KeyFileError``.
     """
 
     def __init__(
@@ -50,16 +55,20 @@ class Reloader:
         *,
         switch: Switch,
         guard: Guard,
+        tools: HostingSwitch,
         make: Callable[[Settings], Upstream],
         keyring: Callable[[Settings], Keyring],
+        hosting: Callable[[Settings], Hosting],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.settings = settings
         self._source = source
         self._switch = switch
         self._guard = guard
+        self._tools = tools
         self._make = make
         self._keyring = keyring
+        self._hosting = hosting
         self._sleep = sleep
         self._seen = _stamp(source.path)
         self._asked = asyncio.Event()
@@ -71,6 +80,7 @@ class Reloader:
             new = self._source.read()
             changed = _changed(self.settings, new)
             keyring = self._keyring(new)
+            hosting = self._hosting(new) if changed & set(TOOL_SECTIONS) else None
             upstream = self._make(new) if changed & set(UPSTREAM_SECTIONS) else None
         except (SettingsError, ValueError, ModelError, KeyFileError) as error:
             log().error("settings not reloaded; the old ones stay", why=str(error))
@@ -78,8 +88,10 @@ class Reloader:
         self._guard.use(new.auth_mode, keyring)
         if upstream is not None:
             await self._switch.replace(upstream)
+        if hosting is not None:
+            self._tools.replace(hosting)
         self.settings = new
-        later = sorted(changed - {*UPSTREAM_SECTIONS, *KEY_SECTIONS})
+        later = sorted(changed - {*UPSTREAM_SECTIONS, *KEY_SECTIONS, *TOOL_SECTIONS})
         log().info("settings reloaded", changed=sorted(changed), at_next_start=later)
         return True
 

@@ -304,6 +304,7 @@ class Tool(Struct, frozen=True, gc=False, kw_only=True):
     display_height_px: int | None = None
     display_number: int | None = None
     max_content_tokens: int | None = None
+    citations: CitationsSetting | None = None
     mcp_server_name: str | None = None
     default_config: Ignored = UNSET
     configs: Ignored = UNSET
@@ -407,7 +408,23 @@ class SearchResultLocation(
     end_block_index: int
 
 
-Location = CharLocation | PageLocation | ContentBlockLocation | SearchResultLocation
+class WebSearchResultLocation(
+    Citation, tag="web_search_result_location", frozen=True, kw_only=True
+):
+    """``cited_text`` is the beginning of what is quoted."""
+
+    url: str
+    title: str | None = None
+    encrypted_index: str
+
+
+Location = (
+    CharLocation
+    | PageLocation
+    | ContentBlockLocation
+    | SearchResultLocation
+    | WebSearchResultLocation
+)
 
 
 # --- the answer -----------------------------------------------------------------------------------
@@ -433,8 +450,20 @@ class ServerToolUsage(Struct, frozen=True, gc=False):
     web_fetch_requests: int = 0
 
 
+class Iteration(Struct, frozen=True, gc=False, kw_only=True):
+    """What one call of the model cost."""
+
+    type: Literal["message", "compaction"]
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+
+
 class Usage(Struct, frozen=True, gc=False, kw_only=True):
-    """Token counts. The prompt's size is the sum of the three input counts."""
+    """Token counts. The prompt's size is the sum of the three input counts. ``iterations`` are
+    told where the answer began with a summary, whose cost is only there.
+    """
 
     input_tokens: int
     cache_creation_input_tokens: int
@@ -442,6 +471,7 @@ class Usage(Struct, frozen=True, gc=False, kw_only=True):
     output_tokens: int
     output_tokens_details: OutputTokensDetails | UnsetType | None = UNSET
     server_tool_use: ServerToolUsage | UnsetType | None = UNSET
+    iterations: tuple[Iteration, ...] | UnsetType = UNSET
 
 
 class OutputTextBlock(Block, tag="text", frozen=True, gc=False):

@@ -112,6 +112,26 @@ def test_another_dialect_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["chat"]["top_k"] == 4
 
 
+def test_web_tools_that_the_settings_allow_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    assert "dropped=tools.web_search_20250305@tools.0" in explain(tools=[search]).output
+    monkeypatch.setenv("DEEPSEEK_MESSAGES_TOOLS_WEB_SEARCH", "deepseek")
+    found = explained(tools=[search])
+    assert found["chat"]["tools"][0]["function"]["name"] == "web_search"
+
+
+def test_a_summary_that_is_due_is_shown_and_not_counted() -> None:
+    edit = {"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 1}}
+    fields = {"context_management": {"edits": [edit]}}
+    last = explained(**fields)["chat"]["messages"][-1]
+    assert "Write a summary" in last["content"]
+    plain, edited = (
+        CliRunner().invoke(main, ["count", "-"], input=json.dumps(REQUEST | more)).output
+        for more in ({}, fields)
+    )
+    assert plain == edited
+
+
 def test_context_management_is_applied() -> None:
     edit = {
         "type": "clear_tool_uses_20250919",

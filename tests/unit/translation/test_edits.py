@@ -16,7 +16,6 @@ from deepseek_messages.translation.edits import (
 )
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.parse import parse_request
-from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.messages import MessagesRequest
 
 TOOLS, THINKING, COMPACT = (
@@ -243,14 +242,13 @@ def test_unknown_edits_are_ignored_with_a_note() -> None:
 
 
 @pytest.mark.parametrize("tokens", [149_999, 150_000])
-def test_automatic_compaction_is_left_out_once_due(tokens: int) -> None:
-    notes = Notes()
-    planned(FIVE, {"type": COMPACT}, tokens=tokens, notes=notes)
-    expected = ["dropped=context_management.compact@context_management.edits.0"]
-    assert [str(note) for note in notes.entries] == (expected if tokens == 150_000 else [])
-    if tokens == 150_000:
-        with pytest.raises(Refusal):
-            planned(FIVE, {"type": COMPACT}, tokens=tokens, notes=Notes(strict=True))
+@pytest.mark.parametrize("pauses", [True, False])
+def test_compaction_is_due_at_150_000_tokens(tokens: int, pauses: bool) -> None:
+    notes = Notes(strict=True)
+    edit = {"type": COMPACT, "pause_after_compaction": pauses}
+    edits = planned(FIVE, edit, tokens=tokens, notes=notes)
+    assert (edits.compact is not None) == (tokens == 150_000)
+    assert notes.entries == []
 
 
 def test_compaction_that_pauses_is_asked_for() -> None:

@@ -7,14 +7,17 @@ import pytest
 
 from deepseek_messages.translation.dialects import (
     DEEPSEEK,
+    EMBEDDED,
     GENERIC,
     LLAMA_CPP,
     OLLAMA,
     SGLANG,
+    TOKENS,
     VLLM,
     Dialect,
 )
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.server_tools import Hosted
 from tests.support.translating import (
     SEAL,
     assistant,
@@ -513,7 +516,11 @@ def test_sc08_schema_is_passed_on_unchanged_where_the_upstream_has_it(dialect: D
 PREFILLS: dict[str, tuple[Dialect, dict[str, Any], dict[str, Any]]] = {
     "deepseek": (DEEPSEEK, {"prefix": True}, {}),
     "vllm": (VLLM, {}, {"continue_final_message": True, "add_generation_prompt": False}),
+    "sglang": (SGLANG, {}, {"continue_final_message": True, "add_generation_prompt": False}),
     "llama.cpp": (LLAMA_CPP, {}, {}),
+    "ollama": (OLLAMA, {}, {}),
+    "embedded": (EMBEDDED, {}, {}),
+    "token ids": (TOKENS, {"prefix": True}, {}),
 }
 
 
@@ -591,6 +598,23 @@ def test_answer_that_ends_with_the_result_of_a_tool_here_is_no_prefill() -> None
     assert [m["role"] for m in done.messages] == ["user", "assistant", "tool"]
     assert done.plan.prefill == ""
     assert "continue_final_message" not in done.sent
+
+
+FOUND = [
+    {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "q"}},
+    {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []},
+]
+
+
+@pytest.mark.parametrize("dialect", [DEEPSEEK, VLLM, LLAMA_CPP])
+def test_an_answer_that_paused_behind_a_search_is_no_prefill(dialect: Dialect) -> None:
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    paused, hosted = assistant(text("I look."), *FOUND), Hosted(web_search=True)
+    done = translated("a", paused, dialect=dialect, tools=tools, hosted=hosted)
+
+    assert done.plan.prefill == ""
+    assert "prefix" not in json.dumps(done.messages)
+    assert not any("prefill" in note for note in done.notes)
 
 
 # --- the rest -------------------------------------------------------------------------------------

@@ -218,6 +218,20 @@ async def test_the_prompt_is_deepseeks_own(serve: Serve, kind: str, encoding: En
     assert len(sent) == measure_prompt(request, encoding).tokens
 
 
+@pytest.mark.row("messages.prefill")
+@pytest.mark.parametrize("encoding", MODELS)
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_a_last_answer_is_continued(serve: Serve, kind: str, encoding: Encoding) -> None:
+    fake = TokenServerFake(kind, " three", model=MODELS[encoding])
+    begun = AssistantMessage(content="one, two,", prefix=True)
+    request = chat(MODELS[encoding], thinking=OFF, messages=[UserMessage(content="Count."), begun])
+    message = await read(serve(fake), request)
+    sent = fake.asked[0].get("prompt") or fake.asked[0]["input_ids"]
+    assert len(sent) == measure_prompt(request, encoding).tokens
+    assert render(request, encoding).prompt.endswith("one, two,")
+    assert plain(message.content) == [{"type": "text", "text": " three"}]
+
+
 SAMPLING = {
     "vllm": lambda body: (body["max_tokens"], body["temperature"], body["top_k"]),
     "sglang": lambda body: tuple(

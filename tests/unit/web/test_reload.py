@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deepseek_messages.service.hosting import NO_HOSTING
+from deepseek_messages.service.tool_host import ToolHost
 from deepseek_messages.settings import Settings, Source, load_settings
 from deepseek_messages.store.keys import digest_of
 from deepseek_messages.upstreams.base import Upstream
@@ -101,6 +103,22 @@ async def test_keys_change(tmp_path: Path) -> None:
     assert rig.parts.guard._keyring.find("new")
     assert not rig.parts.guard._keyring.find("old")
     assert rig.made == []
+
+
+async def test_server_tools_change_with_their_section_and_with_the_upstream(rig: Rig) -> None:
+    search = '[tools]\nweb_search = "searxng"\nweb_search_url = "http://search.internal"\n'
+    assert rig.parts.tools.current is NO_HOSTING
+    rig.write(DOUBLE + search)
+    assert await rig.reloader.reload()
+    first = rig.parts.tools.current
+    assert isinstance(first, ToolHost)
+    assert rig.made == []
+    rig.write(DOUBLE + search + "timeout = 5\n")
+    assert await rig.reloader.reload()
+    assert rig.parts.tools.current is not first
+    rig.write(DOUBLE)
+    assert await rig.reloader.reload()
+    assert rig.parts.tools.current is NO_HOSTING
 
 
 async def watched(rig: Rig, act: Callable[[], None]) -> None:

@@ -111,7 +111,7 @@ class Network:
                     raise WebError("too_many_requests")
                 if answer.status >= 300:
                     raise WebError("unavailable")
-                return msgspec.json.decode(await _body(answer))
+                return msgspec.json.decode(await _body(answer, "unavailable"))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             raise WebError("unavailable") from None
 
@@ -141,7 +141,7 @@ class Network:
                     raise WebError("too_many_requests")
                 if answer.status >= 400:
                     raise WebError("url_not_accessible")
-                body = await _body(answer)
+                body = await _body(answer, "content_too_large")
                 return Page(str(answer.url), answer.content_type, answer.charset or "utf-8", body)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             raise WebError("url_not_accessible") from None
@@ -152,7 +152,7 @@ class Network:
             raise WebError("url_too_long")
         parts = split_url(url)
         if parts is None or parts.hostname is None or parts.username is not None:
-            raise WebError("invalid_input")
+            raise WebError("invalid_tool_input")
         if not self._private and _is_address(parts.hostname) and not is_public(parts.hostname):
             raise WebError("url_not_allowed")
 
@@ -176,10 +176,11 @@ def _is_address(host: str) -> bool:
     return True
 
 
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
+async def _body(answer: aiohttp.ClientResponse, too_large: str) -> bytes:
+    """What is read; ``too_large`` is the error code when it has no end."""
     body = bytearray()
     async for piece in answer.content.iter_chunked(64 * 1024):
         body += piece
         if len(body) > MAX_PAGE_BYTES:
-            raise WebError("unavailable")
+            raise WebError(too_large)
     return bytes(body)

@@ -5,14 +5,16 @@ from html.parser import HTMLParser
 from msgspec import Struct
 
 from deepseek_messages.service.web_tools.network import Page, WebError
+from deepseek_messages.translation.documents import PDF
 
 
 class Text(Struct, frozen=True, kw_only=True):
-    """The text of a page."""
+    """The text of a page, or the file itself where it is a PDF."""
 
     url: str
     title: str
     text: str
+    pdf: bytes | None = None
 
 
 # What is never read, and what begins a new line (HTML Living Standard, "Rendering").
@@ -59,7 +61,9 @@ class _Reader(HTMLParser):
 
 
 def read_page(page: Page) -> Text:
-    """The text of an HTML or plain page. Raises ``WebError`` for other kinds."""
+    """The text of an HTML or plain page, or a PDF. Raises ``WebError`` for other kinds."""
+    if page.media_type == PDF:
+        return Text(url=page.url, title="", text="", pdf=page.body)
     if page.media_type in {"text/html", "application/xhtml+xml"}:
         reader = _Reader()
         reader.feed(_decoded(page))

@@ -1,11 +1,13 @@
 """Runs web searches and fetches, and makes the content of their result blocks."""
 
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.web_tools.domains import is_allowed
 from deepseek_messages.service.web_tools.network import WebError
 from deepseek_messages.service.web_tools.providers import (
@@ -14,6 +16,9 @@ from deepseek_messages.service.web_tools.providers import (
     Query,
     Searcher,
 )
+from deepseek_messages.translation.documents import PDF
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.result_text import with_pages
 from deepseek_messages.translation.round_parts import PendingTool
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.server_tools import Outcome, ServerTool, failed
@@ -22,6 +27,10 @@ from deepseek_messages.translation.server_tools import Outcome, ServerTool, fail
 # Token Usage": about 0.3 token for an English character).
 CHARS_PER_TOKEN = 3
 MAX_TEXT_CHARS = 100_000
+
+# A PDF travels to the client and comes back with every later request, which Anthropic takes up to
+# 32 MB.
+MAX_PDF_BYTES = 5 * 1024 * 1024
 
 
 class WebTools:
@@ -34,11 +43,13 @@ class WebTools:
         *,
         seal: Seal,
         credential: str | None,
+        documents: DocumentReader | None = None,
     ) -> None:
         self._searcher = searcher
         self._fetcher = fetcher
         self._seal = seal
         self._credential = credential
+        self._documents = documents
 
     async def run(self, call: PendingTool) -> Outcome:
         """What a search or fetch gave; a failure is an outcome too."""
@@ -82,10 +93,16 @@ class WebTools:
         most = MAX_TEXT_CHARS
         if tool.max_content_tokens is not None:
             most = min(most, tool.max_content_tokens * CHARS_PER_TOKEN)
+        source = {"type": "text", "media_type": "text/plain", "data": page.text[:most]}
+        pages: list[str] | None = None
+        if page.pdf is not None:
+            data, pages = await self._pages(page.pdf)
+            source = {"type": "base64", "media_type": PDF, "data": data}
         document: dict[str, Any] = {
             "type": "document",
-            "source": {"type": "text", "media_type": "text/plain", "data": page.text[:most]},
+            "source": source,
             "title": page.title or None,
+            "citations": {"enabled": tool.citations},
         }
         content = {
             "type": "web_fetch_result",
@@ -93,7 +110,20 @@ class WebTools:
             "content": document,
             "retrieved_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        return Outcome(Raw(msgspec.json.encode(content)))
+        given = Raw(msgspec.json.encode(content))
+        return Outcome(given, read=None if pages is None else with_pages(given, pages))
+
+    async def _pages(self, pdf: bytes) -> tuple[str, list[str]]:
+        """A PDF in base64, and its pages. Raises ``WebError`` for one that cannot be read."""
+        if self._documents is None:
+            raise WebError("unsupported_content_type")
+        if len(pdf) > MAX_PDF_BYTES:
+            raise WebError("content_too_large")
+        data = base64.b64encode(pdf).decode("ascii")
+        try:
+            return data, await self._documents.pages(data)
+        except Refusal:
+            raise WebError("unsupported_content_type") from None
 
 
 def _allows(tool: ServerTool, url: str) -> bool:
@@ -103,5 +133,5 @@ def _allows(tool: ServerTool, url: str) -> bool:
 def _text_of(call: PendingTool, name: str) -> str:
     value = call.arguments.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise WebError("invalid_input")
+        raise WebError("invalid_tool_input")
     return value.strip()
