@@ -26,6 +26,7 @@ test: setup  ## run the tests; ARGS="tests/unit -k stream"
 	@exec $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: check
+check: export SOAK_MINUTES ?= 5
 check: setup  ## formatting, lint, types, layers, then the tests (docs among them)
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
@@ -47,7 +48,7 @@ cache-rate: setup  ## print how much of a coding session's prompt stays cached
 
 .PHONY: soak
 soak: setup  ## mixed load with faults; MINUTES=60
-	@exec $(PYTHON) -m bench.soak $(or $(MINUTES),60)
+	@exec $(PYTHON) -m bench.soak $(or $(MINUTES),60) $(ARGS)
 
 .PHONY: faults
 faults: setup  ## measure how fast the server lets go, refuses and stops

@@ -17,10 +17,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from bench import processes
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 KEY = "bench-faults-key"
 PROMPT = {
@@ -97,7 +99,12 @@ class Upstream:
 
 
 @contextmanager
-def server(upstream: Upstream, **settings: object) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def server(
+    upstream: Upstream, *, program: Sequence[str] = ("deepseek_messages",), **settings: object
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The server on ``upstream``: its port and process. ``settings`` are those of ``[server]``;
+    ``program`` is the module that is run, and arguments before the program's own.
+    """
     port = processes.free_port()
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
@@ -109,9 +116,10 @@ def server(upstream: Upstream, **settings: object) -> Iterator[tuple[int, subpro
             f'[upstream]\nkind = "chat"\nbase_url = "http://127.0.0.1:{upstream.port}"\n'
             'dialect = "deepseek"\napi_key = "bench-upstream-key"\n[log]\nlevel = "error"\n'
         )
-        command = [sys.executable, "-m", "deepseek_messages", "serve", "--config", str(config)]
+        command = [sys.executable, "-m", *program, "serve", "--config", str(config)]
         environment = {"PATH": os.environ["PATH"], "HOME": folder}
         options = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        options["cwd"] = ROOT
         with processes.running(command, **options) as process:
             processes.wait_for_port(port, process)
             yield port, process

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Each row of the compatibility table has a test that proves it.
-pytest_plugins = ["tests.rows"]
+# Each row of the compatibility table has a test that proves it; a soak runs beside the suite.
+pytest_plugins = ["tests.rows", "tests.soaking"]
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
