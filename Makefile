@@ -58,7 +58,7 @@ faults: setup  ## measure how fast the server lets go, refuses and stops
 .PHONY: fuzz
 fuzz: setup  ## 20,000 requests from the schema, 50,000 damaged streams, 100,000 examples a property
 	@FUZZ_STREAMS=50000 HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -n auto tests/property $(ARGS)
-	@FUZZ_REQUESTS=20000 exec $(PYTHON) -m pytest tests/security/test_openapi.py $(ARGS)
+	@FUZZ_REQUESTS=20000 exec $(PYTHON) -m pytest $(PARALLEL) tests/security/test_openapi*.py $(ARGS)
 
 .PHONY: audit
 audit: setup  ## what the wheel holds, and known vulnerabilities of locked dependencies
