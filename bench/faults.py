@@ -280,43 +280,19 @@ def drain() -> None:
     )
 
 
-def stalled(seconds: float) -> None:
-    """What is held for a client that never reads, and when it is cut off."""
-    upstream = Upstream(interval=0.0002, words=10_000_000)
-    with server(upstream, write_timeout=seconds) as (port, process):
-        warm_up(port)
-        before = processes.resident_bytes(process.pid)
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect(("127.0.0.1", port))
-        start = time.perf_counter()
-        sock.sendall(request())
-        peak = [before]
-
-        def cut() -> bool:
-            peak.append(processes.resident_bytes(process.pid))
-            return len(upstream.closed) > gone
-
-        gone = len(upstream.closed)
-        until(cut, seconds * 20 + 30)
-        taken = time.perf_counter() - start
-        sock.close()
-    print(
-        f"| never reads, time-out {seconds:g} s | held {(max(peak) - before) / 1024:.0f} KiB "
-        f"of resident memory, cut off after {taken:.1f} s | ≤ 512 KiB |"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
     parser.add_argument("--tries", type=int, default=200)
+    parser.add_argument("--write-timeout", type=float, default=5.0, help="seconds")
     args = parser.parse_args()
+    from bench.stalled import stalled  # noqa: PLC0415 - which builds on this file
+
     print("| what | tries | p50 ms | p99 ms | max ms | target |\n|---|---|---|---|---|---|")
     leave(args.tries)
     overload(50, args.tries)
     flood(args.tries)
     drain()
-    stalled(2)
+    stalled(50, args.write_timeout)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from bench.faults import END, HEAD, TEXT, Upstream, begin, chunk, request
 
@@ -49,15 +50,27 @@ class Moody(Upstream):
         return True
 
 
-def client(port: int, stop: threading.Event, seed: int, rate: float, told: Counter[str]) -> None:
-    """Ask in every way until ``stop``, ``rate`` times a second (0: as often as answers come)."""
-    chance = random.Random(seed)
-    while not stop.wait(chance.expovariate(rate) if rate else 0):
-        what = chance.choice(WAYS)
-        try:
-            told[f"{what.__name__}: {what(port, chance)}"] += 1
-        except (OSError, RuntimeError) as error:
-            told[f"{what.__name__}: {type(error).__name__}"] += 1
+@dataclass
+class Load:
+    """What clients do to the server at ``port`` until ``stop``: each asks ``rate`` times a second
+    (0: as often as answers come). ``told`` counts how that ended.
+    """
+
+    port: int
+    rate: float = 0.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    told: Counter[str] = field(default_factory=Counter)
+
+    def client(self, seed: int) -> None:
+        """Ask in every way."""
+        chance = random.Random(seed)
+        while not self.stop.wait(chance.expovariate(self.rate) if self.rate else 0):
+            what = chance.choice(WAYS)
+            try:
+                outcome = what(self.port, chance)
+            except (OSError, RuntimeError) as error:
+                outcome = type(error).__name__
+            self.told[f"{what.__name__}: {outcome}"] += 1
 
 
 def read(port: int, _: random.Random) -> str:

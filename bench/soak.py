@@ -27,12 +27,14 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from bench.faults import server, until, warm_up
-from bench.moody import Moody, client
+from bench.moody import Load, Moody
+from bench.stalled import anonymous_bytes
 
 MAX_SLOPE = 1.0  # MiB in 10 minutes
 CLIENTS = 16
 
-# Seconds that do not count for the slope: connections that idle are kept for 75, and caches fill.
+# Seconds that do not count for the slope: connections that idle are kept for 75, caches fill, and
+# the collector's older generations get what it will always leave to them for a while.
 WARM_UP = 90.0
 WINDOW = 5.0
 
@@ -109,14 +111,6 @@ def slope(samples: list[Sample]) -> float:
     return statistics.median(slopes) * 600 / 2**20
 
 
-def anonymous_bytes(pid: int) -> int:
-    """Resident memory without the pages of files, which come and go with what is read."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
-
-
 class Watch:
     """Looks at a server that runs under ``bench.watched``."""
 
@@ -146,40 +140,37 @@ class Watch:
 
 
 def soak(minutes: float, rate: float = 0.0) -> Report:
-    """Put the server under load for so long, ``rate`` requests a second (0: as many as 16 clients
-    make one after the other).
+    """Put the server under load for so long: as much as 16 clients make that ask one time after
+    the other, and after the warm-up ``rate`` requests a second (0: no less).
     """
     report = Report(seconds=minutes * 60)
-    upstream, stop = Moody(), threading.Event()
+    upstream = Moody()
     with tempfile.TemporaryDirectory() as folder:
         told = pathlib.Path(folder, "told")
-        program = ("bench.watched", str(told))
-        with server(upstream, program=program) as (port, process):
+        with server(upstream, program=("bench.watched", str(told))) as (port, process):
             watch = Watch(process, port, told)
             warm_up(port)
             report.before = watch()
             upstream.moody = True
-            threads = [
-                threading.Thread(
-                    target=client, args=(port, stop, seed, rate / CLIENTS, report.told)
-                )
-                for seed in range(CLIENTS)
-            ]
-            _load(threads, stop, process.pid, report)
+            load = Load(port, told=report.told)
+            _press(load, rate / CLIENTS, process.pid, report)
             _settle(watch, report)
     return report
 
 
-def _load(threads: list[threading.Thread], stop: threading.Event, pid: int, report: Report) -> None:
+def _press(load: Load, rate: float, pid: int, report: Report) -> None:
+    threads = [threading.Thread(target=load.client, args=(seed,)) for seed in range(CLIENTS)]
     start = time.monotonic()
     for thread in threads:
         thread.start()
     try:
         while (now := time.monotonic() - start) < report.seconds:
+            if now >= WARM_UP:
+                load.rate = rate
             report.samples.append((now, anonymous_bytes(pid)))
             time.sleep(1)
     finally:
-        stop.set()
+        load.stop.set()
         for thread in threads:
             thread.join()
 
