@@ -285,7 +285,8 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=200)
     parser.add_argument("--write-timeout", type=float, default=5.0, help="seconds")
     args = parser.parse_args()
-    from bench.stalled import stalled  # noqa: PLC0415 - which builds on this file
+    from bench.huge import huge  # noqa: PLC0415 - these build on this file
+    from bench.stalled import stalled  # noqa: PLC0415
 
     print("| what | tries | p50 ms | p99 ms | max ms | target |\n|---|---|---|---|---|---|")
     leave(args.tries)
@@ -293,6 +294,7 @@ def main() -> None:
     flood(args.tries)
     drain()
     stalled(50, args.write_timeout)
+    huge()
 
 
 if __name__ == "__main__":
