@@ -62,7 +62,7 @@ fuzz: setup  ## 20,000 requests from the schema, 50,000 damaged streams, 100,000
 
 .PHONY: audit
 audit: setup  ## what the wheel holds, and known vulnerabilities of locked dependencies
-	@exec $(PYTHON) scripts/audit.py
+	@exec $(PYTHON) scripts/audit.py $(ARGS)
 
 .PHONY: docs
 docs: setup  ## write the generated reference pages anew
