@@ -118,6 +118,7 @@ def server(
         )
         command = [sys.executable, "-m", *program, "serve", "--config", str(config)]
         environment = {"PATH": os.environ["PATH"], "HOME": folder}
+        environment |= {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
         options = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         options["cwd"] = ROOT
         with processes.running(command, **options) as process:
