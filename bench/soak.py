@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("minutes", type=float, nargs="?", default=60.0)
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0: no limit")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server ends with us
     report = soak(args.minutes, args.rate)
     print(report)
     sys.exit(bool(report.problems))
