@@ -33,8 +33,9 @@ KEEP_ALIVE = 75
 BACKLOG = 2048
 
 # Objects made, and collections of the younger before one of the older generation (``gc``
-# documentation, ``set_threshold``). A request makes some hundred that outlive its first moment. What
-# dies in the second generation waits there: at 20 it grew for ten minutes of 60 requests a second.
+# documentation, ``set_threshold``). A request makes some hundred that outlive its first moment.
+# What dies in the second generation waits there: at 20 it grew for ten minutes of 60 requests a
+# second before it was looked at.
 COLLECT_AFTER = (20_000, 5, 20)
 
 # How often a thread that serves is looked at while it starts, in seconds.
