@@ -26,6 +26,7 @@ test: setup  ## run the tests; ARGS="tests/unit -k stream"
 	@exec $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: check
+check: export SOAK_MINUTES ?= 5
 check: setup  ## formatting, lint, types, layers, then the tests (docs among them)
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
@@ -47,7 +48,7 @@ cache-rate: setup  ## print how much of a coding session's prompt stays cached
 
 .PHONY: soak
 soak: setup  ## mixed load with faults; MINUTES=60
-	@exec $(PYTHON) -m bench.soak $(or $(MINUTES),60)
+	@exec $(PYTHON) -m bench.soak $(or $(MINUTES),60) $(ARGS)
 
 .PHONY: faults
 faults: setup  ## measure how fast the server lets go, refuses and stops
@@ -57,11 +58,11 @@ faults: setup  ## measure how fast the server lets go, refuses and stops
 .PHONY: fuzz
 fuzz: setup  ## 20,000 requests from the schema, 50,000 damaged streams, 100,000 examples a property
 	@FUZZ_STREAMS=50000 HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -n auto tests/property $(ARGS)
-	@FUZZ_REQUESTS=20000 exec $(PYTHON) -m pytest tests/security/test_openapi.py $(ARGS)
+	@FUZZ_REQUESTS=20000 exec $(PYTHON) -m pytest $(PARALLEL) tests/security/test_openapi*.py $(ARGS)
 
 .PHONY: audit
 audit: setup  ## what the wheel holds, and known vulnerabilities of locked dependencies
-	@exec $(PYTHON) scripts/audit.py
+	@exec $(PYTHON) scripts/audit.py $(ARGS)
 
 .PHONY: docs
 docs: setup  ## write the generated reference pages anew

@@ -17,10 +17,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from bench import processes
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 KEY = "bench-faults-key"
 PROMPT = {
@@ -97,7 +99,12 @@ class Upstream:
 
 
 @contextmanager
-def server(upstream: Upstream, **settings: object) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def server(
+    upstream: Upstream, *, program: Sequence[str] = ("deepseek_messages",), **settings: object
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The server on ``upstream``: its port and process. ``settings`` are those of ``[server]``;
+    ``program`` is the module that is run, and arguments before the program's own.
+    """
     port = processes.free_port()
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
@@ -109,9 +116,11 @@ def server(upstream: Upstream, **settings: object) -> Iterator[tuple[int, subpro
             f'[upstream]\nkind = "chat"\nbase_url = "http://127.0.0.1:{upstream.port}"\n'
             'dialect = "deepseek"\napi_key = "bench-upstream-key"\n[log]\nlevel = "error"\n'
         )
-        command = [sys.executable, "-m", "deepseek_messages", "serve", "--config", str(config)]
+        command = [sys.executable, "-m", *program, "serve", "--config", str(config)]
         environment = {"PATH": os.environ["PATH"], "HOME": folder}
+        environment |= {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
         options = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        options["cwd"] = ROOT
         with processes.running(command, **options) as process:
             processes.wait_for_port(port, process)
             yield port, process
@@ -272,43 +281,23 @@ def drain() -> None:
     )
 
 
-def stalled(seconds: float) -> None:
-    """What is held for a client that never reads, and when it is cut off."""
-    upstream = Upstream(interval=0.0002, words=10_000_000)
-    with server(upstream, write_timeout=seconds) as (port, process):
-        warm_up(port)
-        before = processes.resident_bytes(process.pid)
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect(("127.0.0.1", port))
-        start = time.perf_counter()
-        sock.sendall(request())
-        peak = [before]
-
-        def cut() -> bool:
-            peak.append(processes.resident_bytes(process.pid))
-            return len(upstream.closed) > gone
-
-        gone = len(upstream.closed)
-        until(cut, seconds * 20 + 30)
-        taken = time.perf_counter() - start
-        sock.close()
-    print(
-        f"| never reads, time-out {seconds:g} s | held {(max(peak) - before) / 1024:.0f} KiB "
-        f"of resident memory, cut off after {taken:.1f} s | ≤ 512 KiB |"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
     parser.add_argument("--tries", type=int, default=200)
+    parser.add_argument("--write-timeout", type=float, default=5.0, help="seconds")
     args = parser.parse_args()
+    from bench.embedded import leave_embedded  # noqa: PLC0415 - these build on this file
+    from bench.huge import huge  # noqa: PLC0415
+    from bench.stalled import stalled  # noqa: PLC0415
+
     print("| what | tries | p50 ms | p99 ms | max ms | target |\n|---|---|---|---|---|---|")
     leave(args.tries)
+    leave_embedded(20)
     overload(50, args.tries)
     flood(args.tries)
     drain()
-    stalled(2)
+    stalled(50, args.write_timeout)
+    huge()
 
 
 if __name__ == "__main__":

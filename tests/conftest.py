@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Each row of the compatibility table has a test that proves it; no test lets a key or a prompt out.
-pytest_plugins = ["tests.rows", "tests.canary"]
+# Each row of the compatibility table has a test that proves it; no test lets a key or a prompt out;
+# a soak runs beside the suite.
+pytest_plugins = ["tests.rows", "tests.canary", "tests.soaking"]
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 

@@ -1,13 +1,16 @@
 """Who is let in: every mode with every combination of credentials."""
 
 import hashlib
+import http.client
+import json
 from collections.abc import Callable
 
 import pytest
 
 from deepseek_messages.store.keys import KeyFile
 from tests.support.app import Served, served
-from tests.support.client import HELLO
+from tests.support.client import HELLO, read_reply
+from tests.support.gates import WAIT_SECONDS
 
 KEY = "dsm-the-right-key"
 OTHER = "dsm-another-key"
@@ -83,3 +86,20 @@ def test_a_key_made_or_removed_while_serving_counts_at_once() -> None:
         assert s.client.post(HELLO, x_api_key=key).status == 200
         file.remove("late")
         assert s.client.post(HELLO, x_api_key=key).status == 401
+
+
+def test_a_key_that_was_removed_opens_no_connection_that_is_kept() -> None:
+    """The checks of a head that a connection has sent before are remembered."""
+    with served(auth={"mode": "keys"}) as s:
+        file = KeyFile(s.state / "keys")
+        fields = {"x-api-key": file.create("late"), "content-type": "application/json"}
+        connection = http.client.HTTPConnection(s.app.host, s.app.port, timeout=WAIT_SECONDS)
+
+        def ask() -> int:
+            connection.request("POST", "/v1/messages", json.dumps(HELLO), fields)
+            return read_reply(connection).status
+
+        assert [ask() for _ in range(3)] == [200] * 3
+        file.remove("late")
+        assert ask() == 401
+        connection.close()

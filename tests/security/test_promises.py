@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deepseek_messages.settings import Secret, UpstreamSettings
@@ -127,6 +128,31 @@ def test_no_address_that_a_client_gives_is_fetched(
         s = server("open")
         s.client.post(HELLO | {"messages": [{"role": "user", "content": [content]}]})
     assert target.connections == []
+
+
+# Fields with which other servers of models are told to load or run something.
+COMMANDS: dict[str, object] = {
+    "chat_template": "{{ self.__init__.__globals__ }}",
+    "chat_template_kwargs": {"canary-template": True},
+    "plugins": [{"id": "canary-plugin"}],
+    "guided_decoding_backend": "canary-backend",
+    "logits_processors": ["os.canary"],
+    "lora_request": {"lora_path": "/canary"},
+    "extra_body": {"canary": 1},
+    "base_url": "http://canary.example",
+    "api_key": "canary-key",
+}
+
+
+def test_fields_that_would_run_or_load_something_go_nowhere(
+    server: Callable[..., Served],
+) -> None:
+    s = server("open")
+    assert s.client.post(HELLO | COMMANDS).status == 200
+    told = msgspec.json.encode(s.upstream.played[0].call.request).decode()
+    assert "canary" not in told
+    assert "chat_template" not in told
+    assert "{{" not in told
 
 
 PROGRAMS = ["/admin", "/config", "/api/config", "/debug", "/console", "/plugins", "/templates",

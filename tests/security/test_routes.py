@@ -11,6 +11,7 @@ from deepseek_messages.upstreams.base import Readiness
 from deepseek_messages.web.app import Parts
 from deepseek_messages.web.guard import Access
 from tests.support.app import Served, served, settings_for
+from tests.support.client import HELLO
 from tests.support.fake import FakeUpstream
 
 KEY = "dsm-the-right-key"
@@ -60,6 +61,37 @@ def test_a_stranger_gets_no_further_than_public_routes(
         else:
             assert reply.error()[:2] == (401, "authentication_error")
     assert s.upstream.played == []
+
+
+# What each role offers, and what it may use besides public routes. All come through a proxy, so
+# that nobody passes for this machine.
+ROLES: dict[str, tuple[dict[str, str], set[Access]]] = {
+    "stranger": ({}, set()),
+    "wrong key": ({"x-api-key": "dsm-wrong"}, set()),
+    "caller": ({"x-api-key": KEY}, {Access.CALLER}),
+    "operator": ({"authorization": f"Bearer {METRICS_KEY}"}, {Access.OPERATOR}),
+    "both": (
+        {"authorization": f"Bearer {METRICS_KEY}", "x-api-key": KEY},
+        {Access.CALLER, Access.OPERATOR},
+    ),
+}
+
+
+@pytest.mark.parametrize(("route", "access"), ROUTES.items(), ids=str)
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_what_is_its_own(
+    server: Callable[..., Served], role: str, route: tuple[str, str], access: Access
+) -> None:
+    offered, own = ROLES[role]
+    method, path = route
+    path = path.replace("{id:path}", "deepseek-chat")
+    s = server("metrics", auth=KEYS, telemetry=WITH_METRICS_KEY)
+    body = HELLO if method == "POST" else None
+    reply = s.client.ask(method, path, body, offered | {"x-forwarded-for": "203.0.113.7"})
+    if access in own | {Access.PUBLIC}:
+        assert reply.status == 200
+    else:
+        assert reply.error()[:2] == (401, "authentication_error")
 
 
 METRICS_CASES = [

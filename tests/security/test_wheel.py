@@ -41,3 +41,20 @@ def test_what_does_not_belong_there_is_found(
         new.writestr(name, "import os")
     (found,) = audit.strange(spoilt)
     assert found.startswith(f"{name}: {why}")
+
+
+REPORT = {
+    "dependencies": [
+        {"name": "sound", "version": "1.0", "vulns": []},
+        {"name": "flawed", "version": "2.0", "vulns": [{"id": "CVE-1", "fix_versions": ["2.1"]}]},
+        {"name": "strange", "skip_reason": "not found"},
+    ]
+}
+
+
+def test_vulnerable_dependencies_are_named() -> None:
+    assert audit.vulnerable(REPORT) == ["flawed 2.0: CVE-1, mended in 2.1"]
+
+
+def test_dependencies_that_could_not_be_looked_up_do_not_pass_for_sound() -> None:
+    assert audit.unknown(REPORT) == ["strange"]

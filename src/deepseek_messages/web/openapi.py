@@ -15,6 +15,7 @@ from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.web.guard import Access
 from deepseek_messages.web.routes import Endpoint
 from deepseek_messages.wire.errors import STATUS_TO_TYPE, ErrorEnvelope
+from deepseek_messages.wire.events import StreamEvent
 from deepseek_messages.wire.messages import Message, MessagesRequest, TokenCount
 from deepseek_messages.wire.models import ModelInfo, ModelPage
 
@@ -31,8 +32,29 @@ CHECKED: dict[str, dict[str, Schema]] = {
         "max_tokens": {"type": "integer", "minimum": 0},
         "temperature": {"minimum": 0, "maximum": 2},
         "top_p": {"minimum": 0, "maximum": 1},
+        "thread": {"type": "null"},
     },
     "InputMessage": {"role": {"enum": sorted(ROLES)}},
+    "JsonSchemaFormat": {"schema": {"type": "object"}},
+}
+
+# The same, where fields depend on each other: a value fits one of the alternatives.
+DEPENDENT: dict[str, list[Schema]] = {
+    "InputMessage": [
+        {"properties": {"role": {"const": "system"}}},
+        {"required": ["content"], "properties": {"content": {"type": ["string", "array"]}}},
+    ],
+    "Tool": [
+        {"required": ["name"], "properties": {"name": {"type": "string", "minLength": 1}}},
+        {
+            "required": ["type"],
+            "properties": {"type": {"type": "string", "not": {"const": "custom"}}},
+        },
+    ],
+    "ToolChoice": [
+        {"properties": {"type": {"enum": ["auto", "any", "none"]}}},
+        {"required": ["name"], "properties": {"name": {"type": "string", "minLength": 1}}},
+    ],
 }
 
 
@@ -108,9 +130,18 @@ def _answers(description: str, **content: Schema) -> Schema:
 
 def _messages(types: "_Types") -> tuple[Schema, Iterable[int], dict[int, Schema]]:
     answer = _answers("The answer, whole or as events.", application_json=types.of(Message))
-    answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    answer["content"]["text/event-stream"] = {"schema": _event(types)}
     schema = {"allOf": [types.of(MessagesRequest), {"required": ["max_tokens"]}]}
     return (_body("Answer a conversation.", schema), STATUS_TO_TYPE, {200: answer})
+
+
+def _event(types: "_Types") -> Schema:
+    """One server-sent event. Version 3.1 has no keyword of its own for the items of a stream; a
+    media type's schema is taken for that of each (3.2: ``itemSchema``).
+    """
+    data = {"type": "string", "contentMediaType": "application/json"}
+    fields = {"event": {"type": "string"}, "data": {**data, "contentSchema": types.of(StreamEvent)}}
+    return {"type": "object", "required": ["event", "data"], "properties": fields}
 
 
 def _count(types: "_Types") -> tuple[Schema, Iterable[int], dict[int, Schema]]:
@@ -220,6 +251,8 @@ class _Types:
             name = field.encode_name
             properties[name] = self._schema(field.type) | checked.get(name, {})
         schema: Schema = {"type": "object", "properties": properties}
+        if alternatives := DEPENDENT.get(kind.cls.__name__):
+            schema["anyOf"] = alternatives
         return schema | ({"required": required} if required else {})
 
 
@@ -230,6 +263,7 @@ _PLAIN: dict[type[kinds.Type], Schema] = {
     kinds.BoolType: {"type": "boolean"},
     kinds.NoneType: {"type": "null"},
     kinds.RawType: {},  # any JSON
+    kinds.CustomType: {},  # object
 }
 
 

@@ -74,3 +74,19 @@ def test_max_tokens_is_required_for_answers_and_not_for_counts(made: dict[str, A
 
     assert body("/v1/messages")["allOf"][1] == {"required": ["max_tokens"]}
     assert "max_tokens" not in str(body("/v1/messages/count_tokens"))
+
+
+def test_the_events_of_a_stream_are_described(made: dict[str, Any]) -> None:
+    answer = made["paths"]["/v1/messages"]["post"]["responses"]["200"]["content"]
+    data = answer["text/event-stream"]["schema"]["properties"]["data"]
+    assert data["contentMediaType"] == "application/json"
+    assert {"$ref": "#/components/schemas/MessageStart"} in data["contentSchema"]["anyOf"]
+
+
+def test_fields_that_depend_on_others_are_told(made: dict[str, Any]) -> None:
+    schemas = made["components"]["schemas"]
+    assert [each.get("required") for each in schemas["InputMessage"]["anyOf"]] == [
+        None,
+        ["content"],
+    ]
+    assert [each.get("required") for each in schemas["Tool"]["anyOf"]] == [["name"], ["type"]]
