@@ -59,7 +59,7 @@ def unpack_debian(folder: pathlib.Path) -> None:
     """Fetch and unpack ``PACKAGES``. Raises ``RuntimeError``."""
     with tempfile.TemporaryDirectory() as scratch:
         # apt fetches as a user of its own when it is root, who must be able to write here.
-        os.chmod(scratch, 0o777)  # noqa: S103
+        os.chmod(scratch, 0o777)
         try:
             run(["apt-get", "download", *PACKAGES], cwd=scratch)
         except RuntimeError:

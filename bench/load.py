@@ -10,6 +10,9 @@ from typing import cast
 import httptools
 import uvloop
 
+# What an event begins with.
+MARK = b"data: "
+
 
 @dataclass
 class Outcome:
@@ -21,6 +24,7 @@ class Outcome:
     first_event: list[float] = field(default_factory=list)
     durations: list[float] = field(default_factory=list)
     error_text: str = ""
+    tail: bytes = b""  # the last piece of an answer that came
 
 
 class Client(asyncio.Protocol):
@@ -36,6 +40,7 @@ class Client(asyncio.Protocol):
         done: asyncio.Future[None],
         pause: float = 0,
         expect: int = 200,
+        mark: bytes = MARK,
     ):
         self.requests = itertools.cycle(requests)
         self.left = times
@@ -43,6 +48,7 @@ class Client(asyncio.Protocol):
         self.done = done
         self.pause = pause
         self.expect = expect
+        self.mark = mark
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -61,7 +67,8 @@ class Client(asyncio.Protocol):
         self.parser.feed_data(data)
 
     def on_body(self, body: bytes) -> None:
-        if not self.first and b"data: " in body:
+        self.outcome.tail = body
+        if not self.first and self.mark in body:
             self.first = time.perf_counter() - self.sent_at
         self.events += body.count(b"data: ")
         if self.parser.get_status_code() != self.expect:
@@ -99,6 +106,7 @@ async def run_async(
     limit: float = 120,
     pause: float = 0,
     expect: int = 200,
+    mark: bytes = MARK,
 ) -> Outcome:
     """As ``run``, on the running loop."""
     loop = asyncio.get_running_loop()
@@ -108,7 +116,7 @@ async def run_async(
     for _ in range(connections):
         done: asyncio.Future[None] = loop.create_future()
         await loop.create_connection(
-            lambda done=done: Client(requests, each, outcome, done, pause, expect),  # type: ignore[misc]
+            lambda done=done: Client(requests, each, outcome, done, pause, expect, mark),  # type: ignore[misc]
             "127.0.0.1",
             port,
         )
@@ -126,8 +134,10 @@ def run(
     limit: float = 120,
     pause: float = 0,
     expect: int = 200,
+    mark: bytes = MARK,
 ) -> Outcome:
-    """Send ``each`` requests on each of ``connections`` connections; of several, in turn.
+    """Send ``each`` requests on each of ``connections`` connections; of several, in turn. A first
+    event is the first piece of an answer with ``mark`` in it.
 
     Raises ``TimeoutError`` after ``limit`` seconds."""
     return uvloop.run(
@@ -139,6 +149,7 @@ def run(
             limit=limit,
             pause=pause,
             expect=expect,
+            mark=mark,
         )
     )
 
