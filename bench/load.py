@@ -159,3 +159,12 @@ def good(name: str, outcome: Outcome) -> Outcome:
     if outcome.errors:
         raise RuntimeError(f"{name}: {outcome.errors} errors: {outcome.error_text}")
     return outcome
+
+
+def timed_run(
+    port: int, request: bytes | Sequence[bytes], *, connections: int, each: int, pause: float = 0
+) -> tuple[Outcome, float]:
+    """As ``run``, with the seconds that it took."""
+    start = time.perf_counter()
+    outcome = run(port, request, connections=connections, each=each, pause=pause)
+    return outcome, time.perf_counter() - start
