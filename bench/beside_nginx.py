@@ -107,7 +107,7 @@ def first_event_ms(server: Server, probes: int) -> float:
 
 
 def added_first_event(servers: tuple[Server, Server], rounds: int) -> Figure:
-    """What ours adds to the first event of a stream on an idle server."""
+    """What ours adds to the first event of a stream that is alone."""
     ours, nginx = servers
     values = [first_event_ms(ours, 50) - first_event_ms(nginx, 50) for _ in range(rounds + 1)][1:]
-    return Figure("added to a first event, idle server", "ms", values, 0.5)
+    return Figure("added to a first event, 1 stream open", "ms", values, 0.5)

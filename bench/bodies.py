@@ -61,6 +61,11 @@ def chat_request(stream: bool, *, told: str = "") -> bytes:
     return http_request("/chat/completions", body)
 
 
+def claude_code_request(stream: bool) -> bytes:
+    """The first request of a session."""
+    return http_request("/anthropic/v1/messages", cache_rate.session()[0] | {"stream": stream})
+
+
 @functools.cache
 def session(turns: int) -> list[bytes]:
     """The first requests of a Claude Code session, each with one turn more than the last."""
