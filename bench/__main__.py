@@ -125,9 +125,10 @@ def main() -> None:
     args = parser.parse_args()
     started = time.monotonic()
     find_nginx()
+    other = report.other_work()
     rounds = QUICK_ROUNDS if args.quick else args.rounds
     sections, failures = run(args.only or list(PARTS), rounds)
-    text = report.text(sections, started, failures)
+    text = report.text(sections, report.head(started, other), failures)
     print(text)
     report.write_json(args.json, sections, failures)
     if args.docs:

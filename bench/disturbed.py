@@ -115,6 +115,15 @@ def strangers(rounds: int) -> Figure:
     return Figure(f"a stream beside {STRANGERS_PER_SECOND} wrong keys a second", "x", values)
 
 
+def most_resident(pid: int, seconds: float) -> int:
+    """The largest resident memory of so many seconds."""
+    end, most = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        most = max(most, processes.resident_bytes(pid))
+        time.sleep(0.05)
+    return most
+
+
 def deaf(rounds: int) -> list[Figure]:
     """Clients that ask for a flood and never read, beside good ones."""
     request = messages_request(stream=True, told=script(20))
@@ -123,7 +132,7 @@ def deaf(rounds: int) -> list[Figure]:
         good_ms(port, request)
         before = processes.resident_bytes(pid)
         with left_open(port, flood, DEAF, window=4096):
-            held = max(0, processes.resident_bytes(pid) - before) / DEAF / 1024
+            held = (most_resident(pid, 3) - before) / DEAF / 1024
         values = ratios(port, request, lambda: left_open(port, flood, DEAF, window=4096), rounds)
     return [
         Figure(f"a stream beside {DEAF} clients that never read a flood", "x", values),

@@ -37,7 +37,7 @@ from deepseek_messages.upstreams.embedded.load import load as load_engine
 from deepseek_messages.wire.chat import ChatChunk
 
 CONTEXT, SLOTS = 2048, 4
-TOKENS = 64
+TOKENS = {1: 64, SLOTS: 32}  # of each answer, by how many are made at once
 
 # Short answers whose first token is timed, one after the other.
 FIRSTS = 8
@@ -188,7 +188,7 @@ def added_ms(direct: Direct, served: Served) -> float:
 
 def share(direct: Direct, served: Served, at_once: int) -> float:
     """Percent of the engine's own tokens per second that come through the server."""
-    plain, ours = direct.make(at_once, TOKENS), served.make(at_once, TOKENS)
+    plain, ours = direct.make(at_once, TOKENS[at_once]), served.make(at_once, TOKENS[at_once])
     if plain.tokens != ours.tokens:
         raise RuntimeError(f"{ours.tokens} tokens came through the server, {plain.tokens} directly")
     return 100 * plain.seconds / ours.seconds

@@ -8,6 +8,9 @@ import time
 
 from bench.figures import Section
 
+# Part of the processors that may be busy with something else without being mentioned.
+QUIET = 0.1
+
 
 def machine() -> str:
     """The machine in words."""
@@ -20,10 +23,39 @@ def machine() -> str:
     return f"{cores} x {name}, {platform.system()}, Python {platform.python_version()}"
 
 
-def text(sections: list[Section], started: float, remarks: list[str]) -> str:
-    """All tables. ``started`` is when the run began, by ``time.monotonic``."""
+def other_work(seconds: float = 2.0) -> float:
+    """Part of the processors that is busy while we do nothing (0 to 1); 0 where it is not told."""
+
+    def looked() -> list[int]:
+        line = pathlib.Path("/proc/stat").read_text().partition("\n")[0]
+        return [int(each) for each in line.split()[1:9]]
+
+    try:
+        before = looked()
+        time.sleep(seconds)
+        spent = [now - was for now, was in zip(looked(), before, strict=True)]
+    except OSError:
+        return 0.0
+    idle = spent[3] + spent[4]  # idle and waiting for disks (proc(5))
+    return 1 - idle / max(1, sum(spent))
+
+
+def head(started: float, other: float) -> str:
+    """The machine, what else it did, and how long the run took. ``started`` is when it began, by
+    ``time.monotonic``.
+    """
     minutes = (time.monotonic() - started) / 60
-    head = f"{machine()}; the run took {minutes:.1f} minutes."
+    said = f"{machine()}; the run took {minutes:.1f} minutes."
+    if other < QUIET:
+        return said
+    return (
+        f"{said} When it began, other work kept {100 * other:.0f} % of the processors busy: times "
+        "waited are too long, and ratios of times uncertain; CPU times are less affected."
+    )
+
+
+def text(sections: list[Section], head: str, remarks: list[str]) -> str:
+    """All tables."""
     tables = [section.table() for section in sections if section.rows]
     return "\n\n".join([head, *tables, *remarks])
 

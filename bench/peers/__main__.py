@@ -105,10 +105,11 @@ def main() -> None:
     isolation.raise_loopback()
     if isolation.reaches_out():
         sys.exit("this network reaches further than loopback: peers are not started")
+    other = report.other_work()
     subjects, more = run(peers, args.rounds)
     failures += more
-    head = f"{report.machine()}; {(time.monotonic() - started) / 60:.1f} minutes."
-    text = "\n\n".join([head, table(subjects), *(f"- {each}" for each in failures)])
+    said = [report.head(started, other), table(subjects), *(f"- {each}" for each in failures)]
+    text = "\n\n".join(said)
     print(text)
     args.json.parent.mkdir(parents=True, exist_ok=True)
     whole = {"servers": [found(each) for each in subjects], "failures": failures}
