@@ -10,7 +10,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from bench import load, processes
 from bench.bodies import messages_request, script
@@ -26,8 +26,6 @@ STRANGERS, STRANGERS_PER_SECOND = 8, 400
 DEAF = 16
 LOUD = script(100_000)
 
-MiB = 2**20
-
 
 def good_ms(port: int, request: bytes) -> float:
     """Milliseconds that an answer to good traffic takes, median."""
@@ -36,15 +34,20 @@ def good_ms(port: int, request: bytes) -> float:
 
 
 def ratios(
-    port: int, request: bytes, disturbance: Callable[[], object], rounds: int
+    port: int,
+    request: bytes,
+    disturbance: Callable[[], AbstractContextManager[None]],
+    rounds: int,
 ) -> list[float]:
-    """Good traffic beside the disturbance, of good traffic without it."""
+    """Good traffic beside the disturbance, of good traffic before and after it."""
     found = []
-    good_ms(port, request)
+    before = good_ms(port, request)
     for _ in range(rounds):
-        calm = good_ms(port, request)
-        with disturbance():  # type: ignore[attr-defined]
-            found.append(good_ms(port, request) / calm)
+        with disturbance():
+            beside = good_ms(port, request)
+        after = good_ms(port, request)
+        found.append(2 * beside / (before + after))
+        before = after
     return found
 
 
