@@ -32,6 +32,7 @@ from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.request import to_chat
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.embedded.body import plain_body
+from deepseek_messages.upstreams.embedded.engine import Engine
 from deepseek_messages.upstreams.embedded.load import Wishes
 from deepseek_messages.upstreams.embedded.load import load as load_engine
 from deepseek_messages.wire.chat import ChatChunk
@@ -88,7 +89,8 @@ def drive(path: Path) -> None:
     for line in sys.stdin:
         at_once, tokens = json.loads(line)
         wanted = engine_body(tokens, loaded.model)
-        start, found = time.perf_counter(), []
+        start = time.perf_counter()
+        found: list[tuple[int, float]] = []
 
         def ask(wanted: bytes = wanted, found: list[tuple[int, float]] = found) -> None:
             found.append(one_answer(loaded.engine, wanted))
@@ -104,7 +106,7 @@ def drive(path: Path) -> None:
     loaded.engine.close()
 
 
-def one_answer(engine: object, wanted: bytes) -> tuple[int, float]:
+def one_answer(engine: Engine, wanted: bytes) -> tuple[int, float]:
     """Tokens, and seconds to the first of them."""
     start, first, tokens = time.perf_counter(), 0.0, 0
 
@@ -118,7 +120,7 @@ def one_answer(engine: object, wanted: bytes) -> tuple[int, float]:
             tokens = chunk.usage.completion_tokens or 0
         return False
 
-    engine.chat(wanted, on_chunk)  # type: ignore[attr-defined]
+    engine.chat(wanted, on_chunk)
     return tokens, first
 
 
