@@ -17,6 +17,7 @@ from bench import (
     disturbed,
     embedded,
     hold,
+    processes,
     report,
     scale,
     sessions,
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--docs", type=pathlib.Path, help="put the tables into this page")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="only these parts")
     args = parser.parse_args()
+    processes.stop_cleanly()
     started = time.monotonic()
     find_nginx()
     other = report.other_work()

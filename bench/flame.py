@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--svg", action="store_true", help="draw flame graphs, print no table")
     parser.add_argument("--docs", type=pathlib.Path, help="put the table into this page")
     args = parser.parse_args()
+    processes.stop_cleanly()
     if args.svg:
         for each in loads():
             print(record(each, args.seconds, "flamegraph"))

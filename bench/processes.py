@@ -16,6 +16,11 @@ from bench.bodies import KEY
 from bench.install import find_nginx
 
 
+def stop_cleanly() -> None:
+    """Let SIGTERM end this program as an exception does, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

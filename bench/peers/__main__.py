@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--docs", type=pathlib.Path, help="put the table into this page")
     parser.add_argument("--also", nargs="*", choices=ON_REQUEST, default=[], help="large ones")
     args = parser.parse_args()
+    processes.stop_cleanly()
     started = time.monotonic()
     wanted = [*PEERS, *(ON_REQUEST[name] for name in args.also)]
     find_nginx()

