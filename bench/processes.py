@@ -1,6 +1,7 @@
 """Child processes of a run, their ports, and the CPU time and memory they used."""
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import pathlib
@@ -64,9 +65,19 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+# <linux/prctl.h>
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """In a child: SIGTERM when its parent ends, however that comes about."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def running(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, **options)  # type: ignore[call-overload]
+    process = subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # type: ignore[call-overload]  # noqa: PLW1509
     try:
         yield process
     finally:
