@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench import load, processes, report
@@ -78,14 +78,32 @@ def record(one: Load, seconds: float, kind: str) -> pathlib.Path:
 # Threads that wait for work, which py-spy takes for running ones.
 WAITING = "concurrent/futures/thread: _worker"
 
+LAYER = re.compile(r"deepseek_messages/(\w+)/")
+
+
+def stacks(folded: str) -> Iterator[tuple[list[str], int]]:
+    """Frames from the outermost to the innermost, and how often they were seen."""
+    for line in folded.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = [short_name(frame) for frame in stack.split(";")]
+        if frames[-1] != WAITING:
+            yield frames, int(count)
+
 
 def own_time(folded: str) -> Counter[str]:
     """Samples by the function that was running."""
     found: Counter[str] = Counter()
-    for line in folded.splitlines():
-        stack, _, count = line.rpartition(" ")
-        found[short_name(stack.rpartition(";")[2])] += int(count)
-    del found[WAITING]
+    for frames, count in stacks(folded):
+        found[frames[-1]] += count
+    return found
+
+
+def layer_time(folded: str) -> Counter[str]:
+    """Samples by the innermost of our layers that was at work; "none" when none was."""
+    found: Counter[str] = Counter()
+    for frames, count in stacks(folded):
+        layers = [match[1] for match in map(LAYER.match, frames) if match]
+        found[layers[-1] if layers else "none"] += count
     return found
 
 
@@ -98,15 +116,15 @@ def short_name(frame: str) -> str:
     return f"{file.removesuffix('.py')}: {match['function']}"
 
 
-def table(found: dict[str, Counter[str]]) -> str:
-    """A row for each function that is among the first of any load; percent of its own time."""
+def table(what: str, found: dict[str, Counter[str]]) -> str:
+    """A row for each that is among the first of any load; in percent of all samples."""
     shares = {
         name: {function: 100 * count / counts.total() for function, count in counts.items()}
         for name, counts in found.items()
     }
     wanted = {function for counts in found.values() for function, _ in counts.most_common(SHOWN)}
     order = sorted(wanted, key=lambda each: -max(s.get(each, 0) for s in shares.values()))
-    lines = [f"| own time, % | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
+    lines = [f"| {what}, % | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
     for function in order:
         cells = [f"{share.get(function, 0):.1f}" for share in shares.values()]
         lines.append(f"| `{function}` | {' | '.join(cells)} |")
