@@ -11,7 +11,7 @@ PARALLEL ?= -n auto --dist loadfile
 
 .PHONY: help
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup:  ## make .venv as the lock file says (quick when it is up to date)
@@ -41,6 +41,14 @@ live: setup  ## check a real chat server; UPSTREAM=URL [KEY=...] [MODEL=...]; co
 .PHONY: bench
 bench: setup  ## measure beside nginx passing bytes through, as ratios; minutes
 	@exec $(PYTHON) -m bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: setup  ## measure other servers of the Messages API beside ours and nginx; installs them
+	@exec $(PYTHON) -m bench.peers $(ARGS)
+
+.PHONY: flame
+flame: setup  ## profile the server under load: where its time goes
+	@exec $(PYTHON) -m bench.flame $(ARGS)
 
 .PHONY: cache-rate
 cache-rate: setup  ## print how much of a coding session's prompt stays cached

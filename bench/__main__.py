@@ -1,272 +1,143 @@
 """``python -m bench``: the server beside nginx passing bytes through, in one run, as ratios.
 
-Every figure is CPU time of the server process (all its threads and children) from the kernel's
-own accounting, over the same scripted upstream and the same client. Rounds alternate between
-the two, so that a drift of the machine's speed meets both; the median of the rounds' ratios is
-quoted, with the smallest and the largest beside it.
+Rounds alternate between the sides, so that a drift of the machine's speed meets both; the median
+of the rounds is quoted, with the smallest and the largest beside it. The command ends with an
+error that names every target that even the best round missed.
 """
 
 import argparse
-import hashlib
-import json
+import multiprocessing
 import pathlib
-import platform
-import statistics
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable
 
-from bench import load, processes, scale, translation
-
-# Around what is written into a page.
-MARK = "<!-- measured -->"
-
-KEY = "bench-" + hashlib.sha256(b"bench").hexdigest()[:24]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One row of the table. ``per`` says what the CPU time is divided by."""
-
-    name: str
-    per: str  # "request" or "event"
-    stream: bool
-    chunks: int
-    interval_ms: float
-    connections: int
-    each: int
-    target: float
-
-
-SCENARIOS = (
-    Scenario("non-stream request", "request", False, 100, 0, 32, 40, 3.0),
-    Scenario("streamed event, paced 5 ms", "event", True, 100, 5, 32, 4, 2.0),
-    Scenario("streamed event, flooding", "event", True, 100, 0, 32, 12, 4.0),
-    Scenario("streamed event, flooding, 1,000 queued", "event", True, 1000, 0, 32, 3, 4.0),
+from bench import (
+    beside_nginx,
+    disturbed,
+    embedded,
+    hold,
+    processes,
+    report,
+    scale,
+    sessions,
+    translation,
+    workers,
 )
+from bench.figures import FIGURES, Figure, Pair, Section, beside
+from bench.install import find_nginx
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+QUICK_ROUNDS, ROUNDS = 2, 5
+
+# Rows that take seconds a round, and whose rounds are long enough to be few.
+FEW = 3
 
 
-@dataclass
-class Row:
-    """A measured row: microseconds per unit, and ratios to nginx."""
-
-    name: str
-    per: str
-    target: float
-    ours_us: float
-    nginx_us: float
-    ratio: float
-    ratio_min: float
-    ratio_max: float
-    added_first_event_ms: float
-    errors: int
-
-
-def http_request(path: str, body: dict[str, object]) -> bytes:
-    data = json.dumps(body, separators=(",", ":")).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n"
-        f"anthropic-version: 2023-06-01\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(data)}\r\n\r\n"
-    )
-    return head.encode() + data
-
-
-def messages_request(stream: bool) -> bytes:
-    """About 1 KB, as a small program would send it."""
-    body = {
-        "model": "deepseek-chat",
-        "max_tokens": 512,
-        "system": "You answer briefly and truthfully. " * 4,
-        "messages": [{"role": "user", "content": "Tell me about rivers and their deltas. " * 18}],
-        "stream": stream,
-    }
-    return http_request("/anthropic/v1/messages", body)
-
-
-def chat_request(stream: bool) -> bytes:
-    body = {
-        "model": "deepseek-flash",
-        "max_tokens": 512,
-        "messages": [
-            {"role": "system", "content": "You answer briefly and truthfully. " * 4},
-            {"role": "user", "content": "Tell me about rivers and their deltas. " * 18},
-        ],
-        "stream": stream,
-    }
-    return http_request("/chat/completions", body)
-
-
-@contextmanager
-def both(scenario: Scenario) -> Iterator[dict[str, tuple[int, int, bytes]]]:
-    """The two servers over one upstream: name -> (port, pid, request)."""
-    with ExitStack() as stack:
-        up = stack.enter_context(processes.upstream(scenario.chunks, scenario.interval_ms))
-        nginx_port, nginx_pid = stack.enter_context(processes.nginx(up))
-        our_port, our_pid = stack.enter_context(processes.server(up, key=KEY))
-        yield {
-            "nginx": (nginx_port, nginx_pid, chat_request(scenario.stream)),
-            "ours": (our_port, our_pid, messages_request(scenario.stream)),
-        }
-
-
-def measure(scenario: Scenario, rounds: int) -> Row:
-    """Alternate rounds of both servers. Raises ``RuntimeError`` when an answer was an error."""
-    costs: dict[str, list[float]] = {"nginx": [], "ours": []}
-    firsts: dict[str, list[float]] = {"nginx": [], "ours": []}
-    errors = 0
-    with both(scenario) as servers:
-        for number in range(rounds + 1):
-            for name, (port, pid, request) in servers.items():
-                before = processes.cpu_seconds(pid)
-                outcome = load.run(
-                    port, request, connections=scenario.connections, each=scenario.each
-                )
-                spent = processes.cpu_seconds(pid) - before
-                errors += outcome.errors
-                if outcome.errors:
-                    raise RuntimeError(f"{name}: {outcome.errors} errors: {outcome.error_text}")
-                if number == 0:
-                    continue  # warm-up
-                units = outcome.requests * (scenario.chunks if scenario.per == "event" else 1)
-                costs[name].append(spent / units * 1e6)
-                firsts[name].append(statistics.median(outcome.first_event or [0.0]))
-    ratios = [ours / nginx for ours, nginx in zip(costs["ours"], costs["nginx"], strict=True)]
-    return Row(
-        name=scenario.name,
-        per=scenario.per,
-        target=scenario.target,
-        ours_us=statistics.median(costs["ours"]),
-        nginx_us=statistics.median(costs["nginx"]),
-        ratio=statistics.median(ratios),
-        ratio_min=min(ratios),
-        ratio_max=max(ratios),
-        added_first_event_ms=1e3
-        * (statistics.median(firsts["ours"]) - statistics.median(firsts["nginx"])),
-        errors=errors,
-    )
-
-
-def table(rows: list[Row]) -> str:
-    lines = [
-        "| CPU of the server per … | ours µs | nginx µs | ratio (min..max) | target |",
-        "|---|---|---|---|---|",
-    ]
-    lines.extend(
-        f"| {row.name} | {row.ours_us:.0f} | {row.nginx_us:.1f} "
-        f"| {row.ratio:.1f} ({row.ratio_min:.1f}..{row.ratio_max:.1f}) | ≤ {row.target:g} |"
-        for row in rows
-    )
-    return "\n".join(lines)
-
-
-@dataclass
-class Check:
-    """A figure by itself. ``bound`` is the target."""
-
-    name: str
-    value: float
-    unit: str
-    bound: float
-
-    @property
-    def missed(self) -> bool:
-        return self.value > self.bound
-
-
-def translations(rounds: int) -> list[translation.Cost]:
-    return [translation.measure(name, body, rounds) for name, body in translation.requests()]
-
-
-def crowds() -> list[Check]:
-    """The rows about many streams, each beside nginx on the same upstream."""
-    checks = []
-    for streams, added in ((1, 0.5), (100, 2.0), (1000, 10.0)):
-        scenario = Scenario("", "event", True, 60, 50, streams, 1, 0)
-        with both(scenario) as servers:
-            found = {
-                name: scale.crowd(port, pid, request, streams)
-                for name, (port, pid, request) in servers.items()
-            }
-        ours, theirs = found["ours"], found["nginx"]
-        more = ours.first_event_ms - theirs.first_event_ms
-        checks.append(Check(f"added to a first event, {streams} streams open", more, "ms", added))
-    late = ours.seconds / theirs.seconds
-    checks.append(Check("1,000 streams at 20 events/s, time beside nginx", late, "x", 1.05))
-    checks.append(Check("1,000 streams, errors", ours.errors, "", 0))
-    checks.append(Check("1,000 streams, memory of each", ours.memory_kb, "KB", 32))
-    return checks
-
-
-def single_figures() -> list[Check]:
-    seconds, megabytes = scale.start_to_answer(KEY, messages_request(stream=False))
-    first, grown = translation.count_growth()
-    hold = translation.timed(lambda: translation.ours(translation.history(4_000_000)), 0.5)
-    bare = translation.timed(lambda: translation.history(4_000_000), 0.5)
-    return [
-        Check("idle memory", megabytes, "MB", 60),
-        Check("start to first answer", seconds, "s", 0.6),
-        Check("longest hold of the loop by 4 MB (parse, translate, encode)",
-              (hold - bare) / 1e3, "ms", 10),
-        Check("counting a conversation that grew by 1 %, part of the first count",
-              grown / first, "x", 0.1),
-    ]  # fmt: skip
-
-
-def report(rows: list[Row], costs: list[translation.Cost], checks: list[Check]) -> str:
-    parts = [f"{scale.machine()}, {platform.system()}, Python {platform.python_version()}", ""]
-    parts += [table(rows), ""] if rows else []
-    if costs:
-        parts += ["| translating … | ours µs | bare µs | ratio (min..max) | target |"]
-        parts += ["|---|---|---|---|---|"]
-        parts += [
-            f"| {c.name} | {c.ours_us:.0f} | {c.bare_us:.0f} "
-            f"| {c.ratio:.1f} ({c.ratio_min:.1f}..{c.ratio_max:.1f}) | ≤ {c.target:g} |"
-            for c in costs
+def cpu(rounds: int) -> list[Section]:
+    with beside_nginx.both() as servers:
+        pairs = [
+            beside_nginx.measure(servers, scenario, rounds) for scenario in beside_nginx.SCENARIOS
         ]
-        parts += [""]
-    if checks:
-        parts += ["| | measured | target |", "|---|---|---|"]
-        parts += [f"| {c.name} | {c.value:.3g} {c.unit} | ≤ {c.bound:g} {c.unit} |" for c in checks]
-    return "\n".join(parts)
+    return [Section("CPU of the server", beside("per …", "nginx"), pairs)]
 
 
-def missed(rows: list[Row], costs: list[translation.Cost], checks: list[Check]) -> list[str]:
-    """Targets that were missed by more than the run's own noise: also by its best round."""
-    ratios = [(row.name, row.ratio_min, row.target) for row in rows]
-    ratios += [(cost.name, cost.ratio_min, cost.target) for cost in costs]
-    names = [name for name, best, target in ratios if best > target]
-    return names + [check.name for check in checks if check.missed]
+def translations(rounds: int) -> list[Section]:
+    pairs = [translated(name, body, rounds) for name, body in translation.requests()]
+    return [Section("Translation of a request", beside("translating …", "bare"), pairs)]
+
+
+def translated(name: str, body: bytes, rounds: int) -> Pair:
+    """One decode, translation and encode, beside the bare decode and encode."""
+    ours, bare = [], []
+    for number in range(rounds + 1):
+        taken = translation.timed(lambda: translation.ours(body), 0.15)
+        least = translation.timed(lambda: translation.bare(body), 0.15)
+        if number:
+            ours.append(taken)
+            bare.append(least)
+    return Pair(name, "µs", ours, bare, 2.0)
+
+
+def counting(rounds: int) -> list[Section]:
+    """Each round in a process of its own: what was counted is remembered."""
+    grown = []
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for _ in range(rounds):
+            first, again = pool.apply(translation.count_growth)
+            grown.append(again / first)
+    name = "counting a conversation that grew by 1 %, part of the first count"
+    return [Section("Counting tokens", FIGURES, [Figure(name, "x", grown, 0.1)])]
+
+
+def played(rounds: int) -> list[Section]:
+    pairs, figures = sessions.measure(min(rounds, FEW))
+    return [
+        Section("Coding sessions", beside("CPU of a …", "nginx"), pairs),
+        Section("Time of a coding session's turns", FIGURES, figures),
+    ]
+
+
+def figures(
+    title: str, measure: Callable[[int], list[Figure]], most: int = ROUNDS
+) -> Callable[[int], list[Section]]:
+    """A part that gives one table of figures."""
+    return lambda rounds: [Section(title, FIGURES, measure(min(rounds, most)))]
+
+
+PARTS: dict[str, Callable[[int], list[Section]]] = {
+    "cpu": cpu,
+    "translation": translations,
+    "counting": counting,
+    "start": figures("Start", scale.starts),
+    "hold": figures("One request of 4 MB", hold.measure),
+    "crowds": figures("Many streams at once", scale.crowds, FEW),
+    "workers": figures("Several workers", workers.measure),
+    "embedded": figures("The model in the process", embedded.measure),
+    "sessions": played,
+    "disturbed": figures("Beside others who misbehave", disturbed.measure),
+}
+
+
+def run(parts: list[str], rounds: int) -> tuple[list[Section], list[str]]:
+    """The tables, and why some are missing."""
+    sections: list[Section] = []
+    failures = []
+    for part in parts:
+        start = time.monotonic()
+        sys.stderr.write(f"{part} … ")
+        sys.stderr.flush()
+        try:
+            sections += PARTS[part](rounds)
+        except (RuntimeError, TimeoutError, OSError) as error:
+            failures.append(f"{part}: not measured: {type(error).__name__}: {error}")
+        sys.stderr.write(f"{time.monotonic() - start:.0f} s\n")
+    return sections, failures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each server")
-    parser.add_argument("--json", type=pathlib.Path, help="also write the figures to this file")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="measured rounds of each side")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
+    parser.add_argument("--json", type=pathlib.Path, default=RESULTS / "bench.json")
     parser.add_argument("--docs", type=pathlib.Path, help="put the tables into this page")
-    parser.add_argument("--only", help="only scenarios beside nginx whose name contains this")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="only these parts")
     args = parser.parse_args()
-    rows = []
-    for scenario in SCENARIOS:
-        if args.only and args.only not in scenario.name:
-            continue
-        sys.stderr.write(f"{scenario.name} …\n")
-        rows.append(measure(scenario, args.rounds))
-    costs = [] if args.only else translations(args.rounds)
-    checks = [] if args.only else [*single_figures(), *crowds()]
-    text = report(rows, costs, checks)
+    processes.stop_cleanly()
+    started = time.monotonic()
+    find_nginx()
+    other = report.other_work()
+    rounds = QUICK_ROUNDS if args.quick else args.rounds
+    sections, failures = run(args.only or list(PARTS), rounds)
+    text = report.text(sections, report.head(started, other), failures)
     print(text)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        figures = {"rows": rows, "translations": costs, "checks": checks}
-        found = {name: [asdict(each) for each in values] for name, values in figures.items()}
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
+    report.write_json(args.json, sections, failures)
     if args.docs:
-        page = args.docs.read_text().split(MARK)
-        args.docs.write_text(f"{page[0]}{MARK}\n\n{text}\n\n{MARK}{page[2]}")
-    if late := missed(rows, costs, checks):
-        sys.exit("targets missed by more than the noise: " + "; ".join(late))
+        report.write_page(args.docs, "measured", text)
+    late = report.missed(sections)
+    if failures or late:
+        sys.exit("\n".join(["targets missed by more than the noise:", *late, *failures]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Child processes of a run, their ports, and the CPU time and memory they used."""
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import pathlib
@@ -12,7 +13,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-TICK = os.sysconf("SC_CLK_TCK")
+from bench.bodies import KEY
+from bench.install import find_nginx
+
+
+def stop_cleanly() -> None:
+    """Let SIGTERM end this program as an exception does, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def free_port() -> int:
@@ -58,9 +65,19 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+# <linux/prctl.h>
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """In a child: SIGTERM when its parent ends, however that comes about."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def running(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, **options)  # type: ignore[call-overload]
+    process = subprocess.Popen(command, preexec_fn=_end_with_parent, **options)  # type: ignore[call-overload]  # noqa: PLW1509
     try:
         yield process
     finally:
@@ -73,9 +90,12 @@ def running(command: list[str], **options: object) -> Iterator[subprocess.Popen[
 
 
 @contextlib.contextmanager
-def upstream(chunks: int, interval_ms: float) -> Iterator[int]:
+def upstream(
+    chunks: int = 100, interval_ms: float = 0, *, model: str = "deepseek-flash"
+) -> Iterator[int]:
+    """The scripted upstream (``bench.upstream``): its port."""
     command = [sys.executable, "-m", "bench.upstream", "--chunks", str(chunks)]
-    command += ["--interval-ms", str(interval_ms)]
+    command += ["--interval-ms", str(interval_ms), "--model", model]
     with running(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
@@ -107,30 +127,42 @@ def nginx(upstream_port: int) -> Iterator[tuple[int, int]]:
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "nginx.conf")
         config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream_port))
-        with running(["nginx", "-p", folder, "-c", str(config)]) as process:
+        with running([find_nginx(), "-p", folder, "-c", str(config)]) as process:
             wait_for_port(port, process)
             yield port, process.pid
 
 
+def chat_upstream(port: int) -> str:
+    """Settings for a chat server on that port."""
+    return f"""
+[upstream]
+kind = "chat"
+base_url = "http://127.0.0.1:{port}"
+dialect = "deepseek"
+api_key = "bench-upstream-key"
+"""
+
+
 @contextlib.contextmanager
-def server(upstream_port: int, *, key: str, workers: int = 1) -> Iterator[tuple[int, int]]:
-    """Our server with everything on (gateway keys, validation, metrics, logs at info)."""
+def server(upstream: int | str, *, key: str = KEY, workers: int = 1) -> Iterator[tuple[int, int]]:
+    """Our server with everything on (gateway keys, validation, metrics, logs at info): (port,
+    pid). ``upstream`` is a chat server's port, or the settings that name another upstream.
+    """
     port = free_port()
     digest = hashlib.sha256(key.encode()).hexdigest()
+    named = chat_upstream(upstream) if isinstance(upstream, int) else upstream
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "bench.toml")
         config.write_text(
             f"""
+state_dir = "{folder}"
 [server]
 port = {port}
+workers = {workers}
 [auth]
 mode = "keys"
 key_digests = ["{digest}"]
-[upstream]
-kind = "chat"
-base_url = "http://127.0.0.1:{upstream_port}"
-dialect = "deepseek"
-api_key = "bench-upstream-key"
+{named}
 [log]
 level = "info"
 format = "json"

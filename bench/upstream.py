@@ -2,12 +2,15 @@
 
 ``python -m bench.upstream --chunks 100 --interval-ms 5`` binds a free port on loopback, prints it,
 and answers every POST: a whole answer of about 400 bytes, or, for ``"stream":true``, that many
-text chunks, flooding (interval 0) or each in a packet of its own.
+text chunks, flooding (interval 0) or each in a packet of its own. ``script:CHUNKS:INTERVAL_MS;``
+inside a request says it for this one (``bench.bodies.script``).
 """
 
 import argparse
 import asyncio
+import functools
 import json
+import re
 from typing import cast
 
 import httptools
@@ -61,27 +64,36 @@ WHOLE_RESPONSE = JSON_HEAD % len(WHOLE) + WHOLE
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 )
-MODELS = json.dumps(
-    {
-        "object": "list",
-        "data": [{"id": "deepseek-flash", "object": "model", "owned_by": "deepseek"}],
-    }
-).encode()
+SCRIPT = re.compile(rb"script:(\d+):([\d.]+);")
+
+
+def models(name: str) -> bytes:
+    """The answer that lists this one model."""
+    found = {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "deepseek"}]}
+    body = json.dumps(found).encode()
+    return JSON_HEAD % len(body) + body
+
+
+STREAMS = re.compile(rb'"stream": ?true')
 
 
 def framed(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+@functools.cache
+def flood(chunks: int) -> bytes:
+    """A whole stream in one piece."""
+    return STREAM_HEAD + framed(FIRST) + framed(MIDDLE) * chunks + framed(LAST) + b"0\r\n\r\n"
+
+
 class Upstream(asyncio.Protocol):
-    def __init__(self, chunks: int, interval: float) -> None:
+    def __init__(self, chunks: int, interval: float, listed: bytes) -> None:
         self.chunks = chunks
         self.interval = interval
+        self.listed = listed
         self.parser = httptools.HttpRequestParser(self)
         self.body: list[bytes] = []
-        self.flood = (
-            STREAM_HEAD + framed(FIRST) + framed(MIDDLE) * chunks + framed(LAST) + b"0\r\n\r\n"
-        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -96,32 +108,38 @@ class Upstream(asyncio.Protocol):
         body = b"".join(self.body)
         self.body.clear()
         if self.parser.get_method() == b"GET":
-            head = (
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-            )
-            self.transport.write(head % len(MODELS) + MODELS)
-        elif b'"stream":true' not in body.replace(b'": ', b'":'):
+            self.transport.write(self.listed)
+        elif not STREAMS.search(body):
             self.transport.write(WHOLE_RESPONSE)
-        elif self.interval:
-            self.transport.write(STREAM_HEAD + framed(FIRST))
-            self.step(self.chunks)
         else:
-            self.transport.write(self.flood)
+            told = SCRIPT.search(body) if b"script:" in body else None
+            if told:
+                self.stream(int(told[1]), float(told[2]) / 1000)
+            else:
+                self.stream(self.chunks, self.interval)
 
-    def step(self, left: int) -> None:
+    def stream(self, chunks: int, interval: float) -> None:
+        if interval:
+            self.transport.write(STREAM_HEAD + framed(FIRST))
+            self.step(chunks, interval)
+        else:
+            self.transport.write(flood(chunks))
+
+    def step(self, left: int, interval: float) -> None:
         if self.transport.is_closing():
             return
         if left == 0:
             self.transport.write(framed(LAST) + b"0\r\n\r\n")
             return
         self.transport.write(framed(MIDDLE))
-        asyncio.get_running_loop().call_later(self.interval, self.step, left - 1)
+        asyncio.get_running_loop().call_later(interval, self.step, left - 1, interval)
 
 
-async def main(chunks: int, interval: float) -> None:
+async def main(chunks: int, interval: float, model: str) -> None:
     loop = asyncio.get_running_loop()
+    listed = models(model)
     server = await loop.create_server(
-        lambda: Upstream(chunks, interval), "127.0.0.1", 0, backlog=4096
+        lambda: Upstream(chunks, interval, listed), "127.0.0.1", 0, backlog=4096
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
@@ -131,5 +149,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", type=int, default=100)
     parser.add_argument("--interval-ms", type=float, default=0.0)
+    parser.add_argument("--model", default="deepseek-flash")
     args = parser.parse_args()
-    uvloop.run(main(args.chunks, args.interval_ms / 1000))
+    uvloop.run(main(args.chunks, args.interval_ms / 1000, args.model))
