@@ -150,7 +150,7 @@ def pattern_of(frame: bytes, chunk: ChatChunk) -> Pattern | None:
     after = payload[key.end() + inside.end() :]
     try:
         proof = _decode_chunk(before + b"?" + after)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     delta = _delta(field, "?")
     assert chunk.choices is not None

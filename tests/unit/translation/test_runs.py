@@ -63,6 +63,7 @@ OTHERS = {
     "another field": frame("x", "refusal"),
     "another choice": frame("x").replace(b'"index":0', b'"index":1'),
     "an error": frame("x", error={"message": "boom"}),
+    "bytes that are no text": frame("x").replace(b'"c"', b'"\xff"'),
     "two texts": frame("x").replace(b'"content"', b'"reasoning":"y","content"'),
 }
 ESCAPES = {
