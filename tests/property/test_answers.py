@@ -67,6 +67,18 @@ def test_laws_1_and_2_order(dice: Random) -> None:
 
 
 @cases()
+def test_law_1_a_cut_upstream_gets_no_message_stop(dice: Random) -> None:
+    raw, plan = stream(dice), dice.choice(REPLY_PLANS)
+    if plan.watch_stops:  # an answer that ends at a stop sequence is whole before its upstream
+        plan = REPLY_PLANS[0]
+    cut = dice.randint(0, raw.rindex(b'"finish_reason": "'))
+    events = translate([raw[:cut]], plan)
+    assert_lawful(encode_events(events))
+    assert_blocks_closed(events)
+    assert isinstance(events[-1], ErrorEvent)
+
+
+@cases()
 def test_law_3_cut_in_two(dice: Random) -> None:
     raw, plan = stream(dice), dice.choice(REPLY_PLANS)
     cut = dice.randint(0, len(raw))
