@@ -116,7 +116,7 @@ def test_text_that_may_begin_a_stop_sequence_goes_the_long_way() -> None:
 
 @pytest.mark.parametrize("waiting", [False, True])
 def test_while_a_call_is_open_text_waits(waiting: bool) -> None:
-    function = FunctionDelta(name="f", arguments=Raw(b'"{"a":"'))
+    function = FunctionDelta(name="f", arguments='{"a":')
     call = ToolCallDelta(index=0, id="c", function=function)
     stream = begun(chunk(content="a"))
     stream.feed(chunk(tool_calls=[call]))
