@@ -298,7 +298,8 @@ class _Finder(ast.NodeVisitor):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if isinstance(node.op, ast.Not | ast.USub | ast.Invert):
-            self.put(self.start(node), self.start(node.operand), b"")
+            sign = 3 if isinstance(node.op, ast.Not) else 1
+            self.put(self.start(node), self.start(node) + sign, b"")
         self.visit(node.operand)
 
     def visit_Call(self, node: ast.Call) -> None:
