@@ -217,7 +217,7 @@ class _Finder(ast.NodeVisitor):
     def visit_Return(self, node: ast.Return) -> None:
         if node.value is None:
             return
-        if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        if not isinstance(node.value, ast.Constant):
             self.swap(node.value, b"None")
         self.visit(node.value)
 

@@ -2,12 +2,27 @@
 
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from deepseek_messages.translation.blocks import content_of, text_of
+from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.dialects import DEEPSEEK, VLLM
+from deepseek_messages.translation.documents import PagesSource
+from deepseek_messages.translation.notes import Notes
+from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.translation.request import to_chat
 from deepseek_messages.wire.chat import ImageUrl, ImageUrlPart, TextPart
+from deepseek_messages.wire.messages import (
+    DocumentBlock,
+    ImageBlock,
+    InputMessage,
+    TextBlock,
+    UrlSource,
+)
 from tests.support.translating import (
+    SEAL,
     Translated,
     assistant,
     call,
@@ -299,3 +314,26 @@ def test_parts_become_a_text_where_they_can(parts: list[Any], content: Any) -> N
 
 def test_the_text_of_parts_leaves_images_out() -> None:
     assert text_of([A, PICTURE, B]) == "a\n\nb"
+
+
+def test_a_read_pdf_is_shown_page_by_page() -> None:
+    picture = ImageBlock(source=UrlSource(url="https://e.com/2.png"))
+    pages = DocumentBlock(source=PagesSource(content=[TextBlock(text="One."), picture]))
+    notes = Notes()
+    body = {"model": "m", "max_tokens": 9, "messages": [user("q")]}
+    request = replace(
+        parse_request(msgspec.json.encode(body)),
+        messages=[InputMessage(role="user", content=[TextBlock(text="q"), pages])],
+    )
+    sent = to_chat(request, Choice(model=model(), requested="m"), DEEPSEEK, notes, SEAL).chat
+    assert sent.messages[0].content == [
+        TextPart('q\n\n<document>\n\n<page number="1">\nOne.\n</page>\n\n<page number="2">'),
+        ImageUrlPart(ImageUrl("https://e.com/2.png")),
+        TextPart("</page>\n\n</document>"),
+    ]
+    assert list(map(str, notes.entries)) == ["emulated=document.pdf" + PLACE]
+
+    notes = Notes()
+    blind = to_chat(request, Choice(model=BLIND, requested="m"), DEEPSEEK, notes, SEAL).chat
+    assert "[image left out" in str(blind.messages[0].content)
+    assert list(map(str, notes.entries))[1:] == ["replaced=image" + PLACE]
