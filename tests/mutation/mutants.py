@@ -53,7 +53,6 @@ _TWINS = [
     ("lstrip", "rstrip"),
     ("find", "rfind"),
     ("index", "rindex"),
-    ("split", "rsplit"),
     ("partition", "rpartition"),
     ("startswith", "endswith"),
     ("removeprefix", "removesuffix"),
@@ -316,7 +315,8 @@ class _Finder(ast.NodeVisitor):
             outside, self.wording = self.wording, self.wording or name in MESSAGES
             worded = self.wording and isinstance(argument, ast.JoinedStr)
             if not (worded or isinstance(argument, ast.Constant | ast.Starred)):
-                self.swap(argument, b"None")
+                alone = isinstance(argument, ast.GeneratorExp) and self.text(argument)[:1] == b"("
+                self.swap(argument, b"(None)" if alone else b"None")
             self.visit(argument)
             self.wording = outside
         self.keywords(node)

@@ -342,3 +342,36 @@ def test_other_failures(fault: Fault, kind: FaultKind, status: int, error_type: 
     assert (fault.kind, fault.status, fault.error_type) == (kind, status, error_type)
     assert fault.transient
     assert fault.detail().message == "x"
+
+
+KINDS: dict[str, tuple[Fault, FaultKind, int, float | None]] = {
+    "garbage": (faults.garbage("m"), FaultKind.GARBAGE, 502, None),
+    "cut": (faults.cut("m"), FaultKind.CUT, 502, None),
+    "no connection": (faults.connect("m"), FaultKind.CONNECT, 502, None),
+    "silence": (faults.timeout("m"), FaultKind.TIMEOUT, 504, None),
+    "no capacity": (faults.busy("m"), FaultKind.BUSY, 529, None),
+    "no capacity for a while": (faults.busy("m", retry_after=2.0), FaultKind.BUSY, 529, 2.0),
+    "whatever": (Fault(FaultKind.REPORTED, "m"), FaultKind.REPORTED, 502, None),
+}
+
+
+@pytest.mark.parametrize(("fault", "kind", "status", "retry_after"), KINDS.values(), ids=KINDS)
+def test_a_failure_without_a_status(
+    fault: Fault, kind: FaultKind, status: int, retry_after: float | None
+) -> None:
+    assert (fault.kind, fault.status, fault.retry_after) == (kind, status, retry_after)
+    assert (fault.message, str(fault)) == ("m", "m")
+    assert fault.transient
+    assert fault.upstream_status is None
+    assert fault.should_retry is None
+
+
+def test_a_cut_says_what_happened() -> None:
+    assert faults.cut().message == "the upstream's answer ended before it was whole"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "status"), [(399, 502), (418, 400), (499, 400), (501, 502), (599, 502)]
+)
+def test_a_status_that_nobody_knows(upstream: int, status: int) -> None:
+    assert refused(upstream).status == status
