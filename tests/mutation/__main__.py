@@ -53,8 +53,8 @@ def main() -> int:
     mutants = mutants[:: options.every]
     outcomes: list[Outcome] = []
 
-    RESULTS.parent.mkdir(exist_ok=True)
-    results = RESULTS.open("w")
+    options.results.parent.mkdir(exist_ok=True)
+    results = options.results.open("w")
 
     def done(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -81,6 +81,7 @@ def arguments() -> argparse.Namespace:
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     add("--tests", action="append", metavar="PATH", help="other tests than the translation's")
     add("--show", action="append", metavar="ID", help="print what a mutant changes")
+    add("--results", type=Path, default=RESULTS, metavar="FILE", help="where outcomes are kept")
     add("--survivors", action="store_true", help="print what each survivor changes")
     add("--verbose", action="store_true", help="print each outcome")
     return parser.parse_args()
@@ -122,7 +123,7 @@ def report(outcomes: list[Outcome], left_out: list[str], options: argparse.Names
     for outcome in outcomes:
         counts.setdefault(outcome.mutant.module, Counter())[outcome.status] += 1
     if options.survivors:
-        for found in map(json.loads, RESULTS.read_text().splitlines()):
+        for found in map(json.loads, options.results.read_text().splitlines()):
             if found["status"] in (SURVIVED, UNREACHED):
                 print(f"{found['diff']}\n  {found['status']}, {found['tests']} tests\n")
     if left_out:
