@@ -253,6 +253,55 @@ def test_reasoning_that_is_not_wanted_is_not_shown_in_any_call() -> None:
     assert done.asked[1]["messages"][-2]["reasoning_content"] == "Hm."
 
 
+def test_uses_add_up_over_the_calls_of_an_answer() -> None:
+    one, two = (calls((name, "web_search", {"query": "q"})) for name in "cd")
+    done = play(one, two, DONE, tools=[SEARCH], hosted=WEB, outcomes=[FOUND, FOUND])
+    assert done.usage.server_tool_use.web_search_requests == 2  # type: ignore[union-attr]
+
+
+def test_what_comes_in_pieces_goes_back_as_one() -> None:
+    pieces = [
+        *(delta(reasoning_content=word) for word in ("Hm", ".")),
+        *(delta(content=word) for word in ("I ", "look.")),
+        delta(tool_calls=[call(0, "c", "web_search", '{"query":')]),
+        delta(tool_calls=[call(0, None, None, ' "q"}')]),
+        delta("tool_calls"),
+    ]
+    done = play(pieces, DONE, tools=[SEARCH], hosted=WEB, outcomes=[FOUND])
+    turn = done.asked[1]["messages"][-2]
+    assert (turn["content"], turn["reasoning_content"]) == ("I look.", "Hm.")
+    assert turn["tool_calls"][0]["function"]["arguments"] == '{"query": "q"}'
+    assert done.waited[0].arguments == {"query": "q"}
+
+
+def test_no_outcome_may_be_missing() -> None:
+    rounds, _ = rounds_of(tools=[SEARCH], hosted=WEB)
+    for chunk in ChunkReader().feed(sse(*calls(("c", "web_search", {"query": "q"})))):
+        rounds.feed(chunk)
+    rounds.finish()
+    with pytest.raises(ValueError, match="shorter"):
+        rounds.results([])
+
+
+def test_the_start_is_told_once() -> None:
+    rounds, _ = rounds_of(tools=[SEARCH], hosted=WEB)
+    assert plain(rounds.start()) == [S]
+    assert rounds.start() == []
+    assert rounds.pending == []
+
+
+def test_a_tool_found_in_an_answer_that_may_leak_its_call_is_found_there_too() -> None:
+    kind = "tool_search_tool_regex"
+    leaked = '<｜DSML｜invoke name="weather_now">\n</｜DSML｜invoke>'
+    done = play(
+        calls(("c", kind, {"query": "weather"})),
+        [delta(content=leaked), delta("stop")],
+        tools=[{"type": f"{kind}_20251119", "name": kind}, *LATE],
+        hosted=Hosted(),
+    )
+    assert done.plain[-5].startswith("2+tool weather_now toolu_")
+
+
 # --- tool search ----------------------------------------------------------------------------------
 
 LATE = [

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from deepseek_messages.translation.dialects import DEEPSEEK, VLLM
-from deepseek_messages.translation.faults import Fault, connect, garbage
+from deepseek_messages.translation.faults import Fault, FaultKind, connect, garbage
 from deepseek_messages.translation.sse import ChunkReader
 from deepseek_messages.wire.chat import ChatUsage
 from deepseek_messages.wire.messages import Usage
@@ -385,3 +385,31 @@ def test_the_last_failed_try_raises() -> None:
                 rounds.finish()
         else:
             assert rounds.finish() == []
+
+
+def test_a_failure_to_do_what_was_asked_is_the_upstreams_garbage() -> None:
+    for script, fields in ((NO, ANY), (answer("x"), {"output_config": FORMAT})):
+        rounds, _ = rounds_of(dialect=replace(DEEPSEEK, json_object=False), **fields)
+        with pytest.raises(Fault) as raised:  # noqa: PT012 - the last of two tries
+            for _ in range(2):
+                for chunk in ChunkReader().feed(sse(*script)):
+                    rounds.feed(chunk)
+                rounds.finish()
+        assert raised.value.kind is FaultKind.GARBAGE
+
+
+def test_json_that_is_no_call_is_the_upstreams_garbage() -> None:
+    rounds, _ = rounds_of(**ANY)
+    with pytest.raises(Fault) as raised:  # noqa: PT012 - the last of three tries
+        for _ in range(3):
+            for chunk in ChunkReader().feed(sse(*NO)):
+                rounds.feed(chunk)
+            rounds.finish()
+    assert raised.value.kind is FaultKind.GARBAGE
+
+
+def test_all_problems_of_an_answer_are_told() -> None:
+    schema = {"type": "object", "required": ["n", "m"]}
+    config = {"format": {"type": "json_schema", "schema": schema}}
+    done = play(answer("{}"), answer("{}"), output_config=config)
+    assert '/: "n" is a required property; /: "m" is a required property' in done.plain[-1]
