@@ -6,7 +6,8 @@ effect, branches of ``match``, ``break``/``continue``, methods of strings that h
 
 What is not, since no caller can tell or no test should repeat it: docstrings, annotations,
 assertions, decorators, the wording of errors (``MESSAGES``), expressions inside f-strings, and
-everything outside functions (tables, patterns, limits, defaults of structs).
+everything outside functions (tables, patterns, limits, defaults of structs). A function that makes
+a table while its module is loaded, and does nothing later, cannot be changed in time either.
 """
 
 import ast
@@ -101,6 +102,17 @@ def mutants_of(module: str, source: bytes) -> list[Mutant]:
         found += finder.found
     found.sort(key=lambda mutant: (mutant.start, mutant.end, mutant.text))
     return [mutant._replace(number=number) for number, mutant in enumerate(found, 1)]
+
+
+def called_on_loading(source: bytes) -> set[str]:
+    """Names that are called outside functions: such functions make tables."""
+    outside = [
+        node
+        for node in ast.parse(source).body
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef)
+    ]
+    calls = (each for node in outside for each in ast.walk(node) if isinstance(each, ast.Call))
+    return {_name(call.func) for call in calls}
 
 
 def functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tests.mutation.mutants import Mutant, functions
+from tests.mutation.mutants import Mutant, called_on_loading, functions
 
 KILLED, SURVIVED, TIMEOUT, UNREACHED, UNFIT = "killed", "survived", "timeout", "unreached", "unfit"
 EXITS = {0: SURVIVED, 1: KILLED, 2: KILLED, 3: UNFIT}  # 2: pytest itself was brought down
@@ -135,7 +135,8 @@ class MutationRun:
         for mutant in waiting:
             tests = self.tests_of(mutant)
             if not tests:
-                self.done(Outcome(mutant, UNREACHED, 0, "", 0.0))
+                early = mutant.function in called_on_loading(self.sources[mutant.module][1])
+                self.done(Outcome(mutant, UNFIT if early else UNREACHED, 0, "", 0.0))
                 continue
             slot = free.pop()
             running[self.fork(mutant, tests, slot)] = (slot, mutant, tests, time.monotonic())

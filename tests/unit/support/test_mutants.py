@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mutation.mutants import mutants_of
+from tests.mutation.mutants import called_on_loading, mutants_of
 
 CASES = {
     "x < 1": ["x <= 1", "x < 2"],
@@ -103,3 +103,8 @@ def test_methods_and_defaults_are_changed_and_tables_and_protocols_are_not() -> 
         ("m.1", "A.method", True, b"2"),
         ("m.2", "A.method", False, b"None"),
     ]
+
+
+def test_functions_that_make_tables_are_known() -> None:
+    source = b"A = f(1)\nB: int = g.h(2)\n\ndef i():\n    j()\n"
+    assert called_on_loading(source) == {"f", "h"}

@@ -50,7 +50,7 @@ OBJECTS = st.dictionaries(st.text(), JSON, max_size=5)
         ('[{"a": 1}, "b"', '[{"a": 1}, "b"]'),
         ('[{"a": [1], "b"', '[{"a": [1]}]'),
         ('[1, "b"', '[1, "b"]'),
-        ('[1] [2', "[1]"),
+        ("[1] [2", "[1]"),
     ],
 )
 def test_close_truncated(text: str, closed: str) -> None:

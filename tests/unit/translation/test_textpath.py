@@ -53,6 +53,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[list[Any]], list[Any]]] =
     "a call": ({"tools": TOOLS}, ["a", CALL], [["a"], [FOUND]], []),
     "a call that ends with the text": ({"tools": TOOLS}, [INVOKE[:-1]], [[]], [FOUND]),
     "text that may begin a call": ({"tools": TOOLS}, ["a <｜DS"], [["a "]], ["<｜DS"]),
+    "text that may begin a tag or a call": ({"tools": TOOLS}, ["<thi"], [[]], ["<thi"]),
+    "text before what may begin a call": ({"tools": TOOLS}, ["<th｜"], [["<th｜"]], []),
     # --- stop sequences ---
     "a stop": (STOPS, ["aEN", "Db", "c"], [["a"], [], []], []),
     "half a stop": (STOPS, ["aEN"], [["a"]], ["EN"]),
@@ -128,6 +130,13 @@ def test_a_call_that_the_limit_cut_off_is_known_as_cut_off(
     found = path(tools=TOOLS)
     assert found.feed(BEGUN) == []
     assert found.flush(**end) == [call]
+
+
+def test_an_echo_held_back_comes_before_a_stop_that_was() -> None:
+    found = path(prefill="abE", prefill_echoed=True, **STOPS)
+    assert found.feed("abE"[:2]) == []
+    assert found.flush() == ["ab"]
+    assert found.flush() == []
 
 
 def test_an_echo_held_back_comes_before_what_else_was() -> None:
