@@ -10,8 +10,10 @@ from deepseek_messages.translation.blocks import content_of, text_of
 from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.dialects import DEEPSEEK, VLLM
 from deepseek_messages.translation.documents import PagesSource
+from deepseek_messages.translation.edits import Edits
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request import to_chat
 from deepseek_messages.wire.chat import ImageUrl, ImageUrlPart, TextPart
 from deepseek_messages.wire.messages import (
@@ -337,3 +339,22 @@ def test_a_read_pdf_is_shown_page_by_page() -> None:
     blind = to_chat(request, Choice(model=BLIND, requested="m"), DEEPSEEK, notes, SEAL).chat
     assert "[image left out" in str(blind.messages[0].content)
     assert list(map(str, notes.entries))[1:] == ["replaced=image" + PLACE]
+
+
+def test_a_cleared_result_still_counts_its_sources() -> None:
+    """Citations count the documents and search results of the request, shown or not."""
+    plain = source("text", media_type="text/plain", data="A long sentence.")
+    hit = {"type": "search_result", "source": "s", "title": "t", "content": [text("A.")]}
+    old = user(result("t", [text("a"), plain, hit, hit]))
+    asked = ["q", assistant(call("t", "f")), old, assistant("x"), user(plain | CITE, hit | CITE)]
+    done = translated(*asked, edits=Edits(results=frozenset({"t"})))
+    assert [(each.kind, each.index) for each in done.plan.sources] == [
+        ("text", 1),
+        ("search_result", 2),
+    ]
+
+
+def test_an_unknown_block_of_the_user_is_refused_by_its_place() -> None:
+    with pytest.raises(Refusal) as caught:
+        translated("a", assistant("b"), user("c", {"type": "hologram"}))
+    assert caught.value.path == "messages.2.content.1"
