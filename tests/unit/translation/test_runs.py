@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.runs import (
     RunDelta,
@@ -206,3 +207,40 @@ def test_a_frame_that_is_begun_is_finished_before_a_run() -> None:
     assert reader.feed(raw[:9]) == []
     kinds = [type(chunk) for chunk in reader.feed(raw[9:])]
     assert kinds == [ChatChunk, TextRun]
+
+
+ENDINGS = {
+    "another line instead of the empty one": b"\n5",
+    "a comment instead of the empty line": b"\n: note\n\n",
+    "a second data line": b"\ndata: \n\n",
+    "one line end": b"\n",
+    "none": b"",
+}
+
+
+@pytest.mark.parametrize("many", [2, 3, 4])
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_a_frame_without_its_empty_line_is_in_no_run(ending: bytes, many: int) -> None:
+    """However the bytes are cut, the same is read."""
+    odd = b"".join(map(frame, "abcd"[:many])) + frame("x")[:-2] + ending
+    data = odd + b"".join(map(frame, "yz")) + frame("", finish="stop")
+    pattern = pattern_of(frame("a"), read(frame("a"))[0])
+    assert pattern is not None
+    run, rest = pattern.take(odd)
+    assert run is not None
+    assert (run.texts, rest) == (list("abcd"[:many]), frame("x")[:-2] + ending)
+    assert read_in([data]) == read_in([data[n : n + 1] for n in range(len(data))])
+
+
+def read_in(pieces: list[bytes]) -> tuple[list[Any], str]:
+    """The chunks, single ones, and what broke the reading."""
+    reader, chunks = ChunkReader(), list[Any]()
+    try:
+        for piece in pieces:
+            chunks += [
+                each.choices for chunk in reader.feed(piece) for each in single_chunks(chunk)
+            ]
+        chunks += [chunk.choices for chunk in reader.end()]
+    except Fault as fault:
+        return chunks, fault.message
+    return chunks, ""
