@@ -1,12 +1,13 @@
 """Damaged upstream streams: of whatever bytes come, only lawful events and our faults come out."""
 
 import os
+import re
 from random import Random
 
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.sse import encode_events
 from tests.property.laws import assert_blocks_closed
-from tests.support.answers import translate
+from tests.support.answers import relayed, translate
 from tests.support.sse import assert_lawful
 
 # Streams in one run of the suite, the same ones in every run, half of them in each of two files.
@@ -28,6 +29,9 @@ def assert_only_faults(raw: bytes, plan: ReplyPlan, dice: Random) -> None:
     assert_blocks_closed(events)
     size = dice.randint(1, 30)
     assert translate([raw[n : n + size] for n in range(0, len(raw), size)], plan) == events
+    if not (plan.sources or plan.compaction or plan.applied_edits is not None):
+        frames = re.split(rb"(?<=\n\n)", raw)
+        assert relayed(frames, plan) == encode_events(events)
 
 
 _WORDS = [
