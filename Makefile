@@ -64,9 +64,15 @@ faults: setup  ## measure how fast the server lets go, refuses and stops
 
 # Hours; the suite runs the same tests on fewer examples.
 .PHONY: fuzz
-fuzz: setup  ## 20,000 requests from the schema, 50,000 damaged streams, 100,000 examples a property
-	@FUZZ_STREAMS=50000 HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -n auto tests/property $(ARGS)
+fuzz: setup  ## 20,000 requests from the schema, 500,000 damaged streams, 100,000 examples a property
+	@FUZZ_STREAMS=500000 HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -n auto tests/property $(ARGS)
 	@FUZZ_REQUESTS=20000 exec $(PYTHON) -m pytest $(PARALLEL) tests/security/test_openapi*.py $(ARGS)
+
+# Half an hour of one core; ARGS="usage stream" for some modules, "--every 10" for a sample,
+# "--survivors" or "--show usage.17" to see changes, "--help" for the rest.
+.PHONY: mutants
+mutants: setup  ## change the translation in thousands of small ways; 90 % must break a test
+	@exec $(PYTHON) -m tests.mutation $(ARGS)
 
 .PHONY: audit
 audit: setup  ## what the wheel holds, and known vulnerabilities of locked dependencies

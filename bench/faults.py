@@ -286,8 +286,8 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=200)
     parser.add_argument("--write-timeout", type=float, default=5.0, help="seconds")
     args = parser.parse_args()
-    from bench.leaving import leave_embedded  # noqa: PLC0415 - these build on this file
     from bench.huge import huge  # noqa: PLC0415
+    from bench.leaving import leave_embedded  # noqa: PLC0415 - these build on this file
     from bench.stalled import stalled  # noqa: PLC0415
 
     print("| what | tries | p50 ms | p99 ms | max ms | target |\n|---|---|---|---|---|---|")

@@ -20,6 +20,7 @@ _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("steady", derandomize=True, database=None, **_COMMON)
 settings.register_profile("explore", max_examples=2_000, print_blob=True, **_COMMON)
 settings.register_profile("fuzz", max_examples=100_000, print_blob=True, **_COMMON)
+settings.register_profile("few", derandomize=True, database=None, max_examples=20, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 

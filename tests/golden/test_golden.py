@@ -11,10 +11,7 @@
 
 import functools
 import json
-import os
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 import anthropic
 import msgspec
@@ -29,42 +26,16 @@ from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.errors import ErrorDetail, ErrorEnvelope
 from deepseek_messages.wire.events import ErrorEvent, MessageStart, StreamEvent
-from tests.support.answers import FakeSeal, sdk_message, translate, translate_whole
+from tests.support.answers import sdk_message
+from tests.support.goldens import FOLDERS, Golden
 from tests.support.sse import assert_lawful, blocks_of
 
-HERE = Path(__file__).parent
-FOLDERS = sorted(path.parent for path in HERE.glob("*/about.txt"))
 WHOLE = [  # with neither an error nor arguments that the limit cut off
     folder
     for folder in FOLDERS
     if b'"error"' not in (message := (folder / "message.json").read_bytes())
     and b'"max_tokens"' not in message
 ]
-
-
-class Golden:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        path = folder / "plan.json"
-        given: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        self.prompt_tokens: int | None = given.pop("prompt_tokens", 20)
-        self.plan = msgspec.convert({"model": "deepseek-chat", **given}, ReplyPlan)
-        self.streamed = (folder / "upstream.sse").exists()
-        name = "upstream.sse" if self.streamed else "upstream.json"
-        self.upstream = (folder / name).read_bytes()
-
-    def events(self, pieces: Iterable[bytes]) -> list[StreamEvent]:
-        if self.streamed:
-            return translate(pieces, self.plan, prompt_tokens=self.prompt_tokens, seal=FakeSeal())
-        return translate_whole(
-            b"".join(pieces), self.plan, prompt_tokens=self.prompt_tokens, seal=FakeSeal()
-        )
-
-    def expect(self, name: str, found: bytes) -> None:
-        path = self.folder / name
-        if os.environ.get("UPDATE_GOLDEN"):
-            path.write_bytes(found)
-        assert path.read_bytes().decode() == found.decode()
 
 
 @pytest.fixture(params=FOLDERS, ids=[folder.name for folder in FOLDERS])

@@ -12,8 +12,9 @@ from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.wire.messages import OutputTextBlock
 from tests.property.conversations import chat_prompt, translate
+from tests.property.laws import sdk_accumulates
 from tests.property.test_prefix import turns, without_header
-from tests.support.answers import delta, sdk_message, sse
+from tests.support.answers import delta, sse
 from tests.support.answers import translate as answer
 from tests.support.generated import cases
 from tests.support.sse import assert_lawful
@@ -125,7 +126,7 @@ def check(citation: dict[str, Any], body: dict[str, Any]) -> None:
     assert citation["cited_text"] == "".join(block["text"] for block in content[start:end])
 
 
-@cases(600)
+@cases()
 def test_every_citation_is_true(dice: Random) -> None:
     body = conversation(dice)
     for message in body["messages"]:
@@ -135,7 +136,7 @@ def test_every_citation_is_true(dice: Random) -> None:
                     check(citation, body)
 
 
-@cases(300)  # an HTTP client of the SDK for each
+@cases()
 def test_events_are_lawful_and_fold_as_the_sdk_folds_them(dice: Random) -> None:
     plan = translate(conversation(dice)).plan
     text = marked(dice)
@@ -145,13 +146,13 @@ def test_events_are_lawful_and_fold_as_the_sdk_folds_them(dice: Random) -> None:
     whole = fold(answer([sse(delta(content=text), delta("stop"))], plan))
     message = fold(events)
     assert message.content == whole.content
-    read = sdk_message(encode_events(events)).to_dict()["content"]
+    read = sdk_accumulates(events)["content"]
     assert read == json.loads(msgspec.json.encode(message.content))
     shown = sum(len(b.text) for b in message.content if isinstance(b, OutputTextBlock))
     assert shown <= len(text)
 
 
-@cases(600)
+@cases()
 @pytest.mark.parametrize("encoding", ["v4", "v4.1"])
 def test_each_prompt_begins_with_the_one_before(encoding: Any, dice: Random) -> None:
     prompts = [

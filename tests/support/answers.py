@@ -10,10 +10,12 @@ from anthropic import Anthropic
 
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
+from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.response import chunks_of, decode_answer
 from deepseek_messages.translation.runs import single_events
 from deepseek_messages.translation.sse import ChunkReader, encode_events
+from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.events import StreamEvent
 
 MESSAGE_ID = "msg_test"
@@ -148,3 +150,29 @@ def _short(event: dict[str, Any]) -> str:
             return f"error {event['error']['type']}: {event['error']['message']}"
         case other:
             return other
+
+
+def relayed(
+    pieces: Iterable[bytes], plan: ReplyPlan, *, prompt_tokens: int | None = 7, seal: Any = None
+) -> bytes:
+    """The bytes that a client gets where all that can be is passed on by a ``Relay``, as
+    ``service.answer`` does.
+    """
+    stream = MessageStream(plan, MESSAGE_ID, prompt_tokens=prompt_tokens, seal=seal)
+    reader = ChunkReader()
+    relay: Relay | None = None
+    sent = b""
+    try:
+        for piece in pieces:
+            if relay is not None and (frames := relay.take(piece)) is not None:
+                sent += frames
+                continue
+            relay = None
+            for chunk in reader.feed(piece):
+                sent += encode_events(stream.feed(chunk))
+            relay = stream.relay(reader.pattern) if reader.pattern is not None else None
+        for chunk in reader.end():
+            sent += encode_events(stream.feed(chunk))
+        return sent + encode_events(stream.finish())
+    except Fault as fault:
+        return sent + encode_events(stream.fail(fault))

@@ -6,6 +6,7 @@ same generators run under Hypothesis, which looks for the smallest case that fai
 
     HYPOTHESIS_PROFILE=fuzz     100,000 cases a test, other ones in every run
     HYPOTHESIS_PROFILE=explore  2,000 of Hypothesis' own, made small when one fails
+    HYPOTHESIS_PROFILE=few      25 cases a test, for a look at very many versions of the code
     SEED=123                    just this case
 """
 
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 CASES = 2000
 FUZZ = 100_000
+FEW = 25
 
 Item = TypeVar("Item")
 Test = Callable[..., None]
@@ -60,6 +62,8 @@ def _seeds(count: int) -> Iterable[int]:
     if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz":
         first = SystemRandom().randrange(2**32)
         return range(first, first + count * FUZZ // CASES)
+    if os.environ.get("HYPOTHESIS_PROFILE") == "few":
+        return range(FEW)
     return range(count)
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from deepseek_messages.translation.catalogue import Choice, Encoding, Model
 from deepseek_messages.translation.dialects import DEEPSEEK, Dialect
+from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.plan import Translation
@@ -75,6 +76,7 @@ class Translated:
     def __init__(self, translation: Translation, notes: Notes) -> None:
         self.chat = translation.chat
         self.plan = translation.plan
+        self.rounds = translation.rounds
         self.notes = [str(note) for note in notes.entries]
         self.sent: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(translation.chat))
         self.messages: list[dict[str, Any]] = self.sent["messages"]
@@ -87,6 +89,7 @@ def translated(
     strict: bool = False,
     thinking_default: bool | None = None,
     hosted: Hosted = NOTHING_HOSTED,
+    edits: Edits = NO_EDITS,
     **fields: Any,
 ) -> Translated:
     """The translation of a request that holds ``messages`` (a bare string is the user's)."""
@@ -101,4 +104,5 @@ def translated(
         model=served or model(), requested=request.model, thinking_default=thinking_default
     )
     notes = Notes(strict=strict)
-    return Translated(to_chat(request, choice, dialect, notes, SEAL, hosted=hosted), notes)
+    made = to_chat(request, choice, dialect, notes, SEAL, edits=edits, hosted=hosted)
+    return Translated(made, notes)

@@ -71,10 +71,13 @@ class Relay:
             return None
         if self._guarded and (b"<" in text or any(map(_may_break, pieces))):
             return None
+        plain = text.isascii()
+        if not (plain or _is_utf8(pieces)):
+            return None
         self._room -= len(text)
         self._pieces += pieces
         frames = self._start + self._between.join(pieces) + self._end
-        return frames if text.isascii() else self._line_safe(frames)
+        return frames if plain else self._line_safe(frames)
 
     def texts(self) -> list[str]:
         """The texts that were passed on since the last time."""
@@ -82,6 +85,15 @@ class Relay:
             return []
         pieces, self._pieces = self._pieces, []
         return _decode_texts(b'["' + b'","'.join(pieces) + b'"]')
+
+
+def _is_utf8(pieces: list[bytes]) -> bool:
+    """Whether each piece is; bytes that are not are replaced, which is no passing on."""
+    try:
+        b"\n".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _may_break(piece: bytes) -> bool:

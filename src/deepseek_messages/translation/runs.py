@@ -92,7 +92,9 @@ class Pattern:
         if not self._are(pieces, data):
             pieces = [frame[start:end] for frame in takewhile(self._fits, frames)]
             if not self._are(pieces, data):
-                return [], 0
+                del pieces[-1:]  # its empty line is missing, or something else stands there
+                if not self._are(pieces, data):
+                    return [], 0
         if b"" in pieces:
             del pieces[pieces.index(b"") :]
         # A line end of the upstream's own ends its data there (sse.FrameParser).
@@ -102,7 +104,7 @@ class Pattern:
         return pieces, len(pieces) * len(self._joint) + sum(map(len, pieces))
 
     def _are(self, pieces: list[bytes], data: bytes) -> bool:
-        return data.startswith(self._head + self._joint.join(pieces) + self._tail)
+        return data.startswith(self._head + self._joint.join(pieces) + self._last)
 
     def _fits(self, frame: bytes) -> bool:
         return (
@@ -150,7 +152,7 @@ def pattern_of(frame: bytes, chunk: ChatChunk) -> Pattern | None:
     after = payload[key.end() + inside.end() :]
     try:
         proof = _decode_chunk(before + b"?" + after)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     delta = _delta(field, "?")
     assert chunk.choices is not None

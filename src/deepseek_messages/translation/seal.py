@@ -78,11 +78,6 @@ class Seal:
         return _unpack(packed)
 
 
-def is_ours(signature: str) -> bool:
-    """Whether a signature bears this family's mark (it may still be forged)."""
-    return signature.startswith("dsm") and "." in signature[:6]
-
-
 def _unpack(packed: bytes) -> str | None:
     """Decompress at most ``MAX_REASONING_BYTES``: an honest seal never holds more."""
     inflater = zlib.decompressobj()

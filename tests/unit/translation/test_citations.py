@@ -106,6 +106,11 @@ CASES: list[tuple[str, list[Block]]] = [
     ("Code a[0] and [cit] and [citation:] and [citation:x].", [
         ("Code a[0] and [cit] and [citation:] and [citation:x].", [])
     ]),
+    ("Tab\t[citation:1]\t.", [("Tab", [GREEN]), ("\t.", [])]),
+    ("Over. [citation:1].", [("Over.", [GREEN]), (".", [])]),
+    ("  \n [citation:1] Text", [("  \n  Text", [])]),
+    (" \n - green [citation:1]", [(" \n - green", [GREEN])]),
+    ("Apart [citation:1]     [citation:2]", [("Apart", [GREEN])]),
     ("Unfinished [citation:1", [("Unfinished [citation:1", [])]),
     ("Half [citation:1][citation:", [("Half", [GREEN]), ("[citation:", [])]),
     ("Long [citation:" + "1," * 120 + "1]", [("Long [citation:" + "1," * 120 + "1]", [])]),

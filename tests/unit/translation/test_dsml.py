@@ -165,3 +165,81 @@ def test_a_call_without_end_becomes_text_at_the_bound(monkeypatch: pytest.Monkey
     found = run([text[n : n + 50] for n in range(0, len(text), 50)])
     assert all(isinstance(piece, str) for piece in found)
     assert "".join(map(str, found)).endswith("x" * 2000)
+
+
+@pytest.mark.parametrize("text", ["a\n", "a\r", "", "\n"])
+def test_text_that_may_end_before_mark_up_does_not_pass(text: str) -> None:
+    assert not DsmlRescue(TOOLS).passes(text)
+    assert DsmlRescue(TOOLS).passes(text + "X")
+
+
+def test_text_behind_a_call_does_not_pass_until_it_began() -> None:
+    rescue = DsmlRescue(TOOLS)
+    assert rescue.feed(markup(wrapped=False)) == [CALL]
+    assert not rescue.passes("x")
+    assert rescue.feed("\n") == []
+    assert rescue.feed("X\n") == ["X"]
+    assert rescue.feed("y") == ["\ny"]
+    assert rescue.passes("z")
+
+
+def test_the_text_of_an_ended_answer_is_not_cut_off() -> None:
+    rescue = DsmlRescue(TOOLS)
+    rescue.feed(markup()[:60])
+    (call,) = rescue.flush()
+    assert isinstance(call, FoundCall)
+    assert not call.truncated
+    assert rescue.flush() == []
+    assert rescue.feed("a") == ["a"]
+
+
+BODIES = {
+    "letters in a value that is cut off": (
+        '<｜DSML｜parameter name="a" string="true">你好',
+        {"truncated": True},
+        FoundCall("f", '{"a": "你好', truncated=True),
+    ),
+    "a name that is no tag": ("{a", {"truncated": True}, FoundCall("f", "{", truncated=True)),
+    "words before a parameter": (
+        'so: <｜DSML｜parameter name="a">1</｜DSML｜parameter>',
+        {},
+        FoundCall("f", "{}"),
+    ),
+    "JSON that is no object": ("[1]", {}, FoundCall("f", "{}")),
+    "a tag that is cut off": (
+        '<｜DSML｜parameter name="a" string="true">x </｜DS',
+        {},
+        FoundCall("f", '{"a": "x"}'),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "end", "call"), BODIES.values(), ids=BODIES)
+def test_the_inside_of_a_call_that_does_not_end(
+    body: str, end: dict[str, bool], call: FoundCall
+) -> None:
+    assert run([f'<｜DSML｜invoke name="f">{body}'], **end) == [call]
+
+
+def test_mark_up_behind_other_mark_up_is_found() -> None:
+    everywhere(f"<<｜DSML｜x> {markup()}", ["<<｜DSML｜x> ", CALL])
+    everywhere(f"<{markup()}", ["<", CALL])
+    other = markup(name="other_tool")
+    everywhere(other + markup(), [other, CALL])
+    everywhere("<｜DSML｜tool_calls> " + markup(wrapped=False), [CALL])
+
+
+def test_words_in_a_wrapper_end_it() -> None:
+    call = markup(wrapped=False)
+    text = f"<｜DSML｜tool_calls>\n{call}\nand so on"
+    everywhere(text, [CALL, "and so on"])
+    other = markup(name="other_tool", wrapped=False)
+    everywhere(f"<｜DSML｜tool_calls>\n{call}\n{other}", [CALL, other])
+
+
+def test_a_call_as_long_as_may_be_held_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = markup(wrapped=False).partition(">")[2]
+    monkeypatch.setattr(dsml, "MAX_HELD", len(inside) - 1)
+    assert run(list(markup(wrapped=False))) == [CALL]
+    monkeypatch.setattr(dsml, "MAX_HELD", len(inside) - 2)
+    assert all(isinstance(piece, str) for piece in run(list(markup(wrapped=False))))

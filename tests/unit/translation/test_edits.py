@@ -259,3 +259,99 @@ def test_compaction_that_pauses_is_asked_for() -> None:
     }
     assert planned(FIVE, edit, tokens=49_999).compact is None
     assert planned(FIVE, edit, tokens=50_000).compact is not None
+
+
+def noted(messages: list[dict[str, Any]], *edits: Any, tokens: int = 0) -> list[str]:
+    notes = Notes()
+    planned(messages, *edits, tokens=tokens, notes=notes)
+    return list(map(str, notes.entries))
+
+
+def test_what_is_cleared_is_noted_once() -> None:
+    clear = {"type": TOOLS, "trigger": MANY}
+    assert noted(FIVE, clear) == ["emulated=context_management@context_management"]
+    assert noted(FIVE, {**clear, "keep": {"type": "tool_uses", "value": 9}}) == []
+
+
+def test_management_that_cannot_be_read_is_noted() -> None:
+    body = {"model": "m", "max_tokens": 9, "messages": FIVE, "context_management": 5}
+    notes = Notes()
+    assert read_edits(parse_request(json.dumps(body).encode()), notes) is None
+    assert list(map(str, notes.entries)) == ["ignored=context_management@context_management"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "needed"),
+    [
+        ({"type": COMPACT}, True),
+        ({"type": TOOLS}, True),
+        ({"type": TOOLS, "trigger": {"type": "input_tokens", "value": 5}}, True),
+        ({"type": TOOLS, "trigger": MANY}, False),
+        ({"type": THINKING}, False),
+    ],
+)
+def test_the_size_of_the_prompt_is_counted_where_it_decides(
+    edit: dict[str, Any], needed: bool
+) -> None:
+    wanted = read_edits(request(FIVE, edit), Notes())
+    assert wanted is not None
+    assert needs_count(wanted) is needed
+
+
+def test_a_trigger_of_tokens_looks_at_tokens() -> None:
+    edit = {"type": TOOLS, "trigger": {"type": "input_tokens", "value": 50}}
+    assert planned(FIVE, edit, tokens=50).results == {"t1", "t2"}
+    assert planned(FIVE, edit, tokens=49).results == frozenset()
+
+
+def test_an_edit_behind_a_summary_that_is_not_due_is_made() -> None:
+    edits = planned(FIVE, {"type": COMPACT}, {"type": TOOLS, "trigger": MANY}, tokens=5)
+    assert edits.results == {"t1", "t2"}
+    assert edits.compact is None
+
+
+def test_cleared_inputs_count_as_well() -> None:
+    edit = {"type": TOOLS, "trigger": MANY, "clear_tool_inputs": True}
+    (told,) = applied(planned(FIVE, edit))
+    assert told["cleared_input_tokens"] == 2 * (100 + len('{"n": 1}') - len(CLEARED))
+
+
+def test_results_and_calls_are_looked_for_where_they_may_stand() -> None:
+    odd = [
+        {"role": "user", "content": [use(9), result(9)]},
+        {"role": "assistant", "content": "words"},
+        *FIVE[1:],
+    ]
+    assert planned(odd, {"type": TOOLS, "trigger": MANY}).results == {"t1", "t2"}
+
+
+def test_both_kinds_of_edits_are_told_in_order() -> None:
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": ""}
+    messages = [*FIVE]
+    for question in ("a", "b", "c"):
+        messages += [
+            {"role": "assistant", "content": [thought, {"type": "text", "text": "x"}]},
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": question},
+        ]
+    edits = planned(messages, {"type": THINKING}, {"type": TOOLS, "trigger": MANY})
+    assert [each["type"] for each in applied(edits)] == [THINKING, TOOLS]
+    assert edits.thinking == {11, 14}
+    other = planned(messages, {"type": TOOLS, "trigger": MANY}, {"type": THINKING})
+    assert [each["type"] for each in applied(other)] == [TOOLS, THINKING]
+
+
+def test_thinking_in_one_turn_goes_together() -> None:
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": ""}
+    messages = [
+        {"role": "user", "content": "Go."},
+        {"role": "assistant", "content": [thought, use(1)]},
+        {"role": "user", "content": [result(1)]},
+        {"role": "assistant", "content": [thought]},
+        {"role": "user", "content": [{"type": "text", "text": "On."}]},
+        {"role": "assistant", "content": [thought]},
+        {"role": "user", "content": "On."},
+    ]
+    edits = planned(messages, {"type": THINKING})
+    assert edits.thinking == {1, 3}
+    assert applied(edits)[0]["cleared_thinking_turns"] == 1

@@ -1,6 +1,7 @@
 """Each failure of an upstream, as the client is told it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ def test_the_callers_key_was_refused() -> None:
 def test_our_own_key_was_refused() -> None:
     fault = refused(401, own_credential=True)
     assert (fault.status, fault.error_type, fault.should_retry) == (502, "api_error", False)
-    assert not fault.transient
+    assert (fault.transient, fault.upstream_status) == (False, 401)
 
 
 def test_404_without_explanation_is_a_wrong_address() -> None:
@@ -342,3 +343,74 @@ def test_other_failures(fault: Fault, kind: FaultKind, status: int, error_type: 
     assert (fault.kind, fault.status, fault.error_type) == (kind, status, error_type)
     assert fault.transient
     assert fault.detail().message == "x"
+
+
+KINDS: dict[str, tuple[Callable[[], Fault], FaultKind, int, float | None]] = {
+    "garbage": (lambda: faults.garbage("m"), FaultKind.GARBAGE, 502, None),
+    "cut": (lambda: faults.cut("m"), FaultKind.CUT, 502, None),
+    "no connection": (lambda: faults.connect("m"), FaultKind.CONNECT, 502, None),
+    "silence": (lambda: faults.timeout("m"), FaultKind.TIMEOUT, 504, None),
+    "no capacity": (lambda: faults.busy("m"), FaultKind.BUSY, 529, None),
+    "no capacity for a while": (
+        lambda: faults.busy("m", retry_after=2.0),
+        FaultKind.BUSY,
+        529,
+        2.0,
+    ),
+    "whatever": (lambda: Fault(FaultKind.REPORTED, "m"), FaultKind.REPORTED, 502, None),
+}
+
+
+@pytest.mark.parametrize(("make", "kind", "status", "retry_after"), KINDS.values(), ids=KINDS)
+def test_a_failure_without_a_status(
+    make: Callable[[], Fault], kind: FaultKind, status: int, retry_after: float | None
+) -> None:
+    fault = make()
+    assert (fault.kind, fault.status, fault.retry_after) == (kind, status, retry_after)
+    assert (fault.message, str(fault)) == ("m", "m")
+    assert fault.transient
+    assert fault.upstream_status is None
+    assert fault.should_retry is None
+
+
+REPORTS: dict[str, tuple[Any, int, bool, int | None]] = {
+    "nothing told": ({"message": "m"}, 502, True, None),
+    "a status": ({"status": 429, "message": "m"}, 429, True, 429),
+    "a status as text": ({"code": "503", "message": "m"}, 529, True, 503),
+    "the first status": ({"status": 400, "message": "m"}, 400, False, 400),
+    "the last status": ({"http_code": 599, "message": "m"}, 502, True, 599),
+    "no status": ({"code": 600, "message": "m"}, 502, True, None),
+    "credentials of the upstream's own": ({"code": 401, "message": "m"}, 502, True, 401),
+    "credit of the upstream's own": ({"code": 402, "message": "m"}, 502, True, 402),
+    "rights of the upstream's own": ({"code": 403, "message": "m"}, 502, True, 403),
+    "an address of the upstream's own": ({"code": 404, "message": "m"}, 502, True, 404),
+    "a word": ({"type": "rate_limit_exceeded", "message": "m"}, 429, True, 429),
+    "a prompt that is too long": (
+        {"code": "context_length_exceeded", "message": "m"},
+        400,
+        False,
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "transient", "upstream"), REPORTS.values(), ids=REPORTS
+)
+def test_an_error_inside_a_stream(
+    error: Any, status: int, transient: bool, upstream: int | None
+) -> None:
+    fault = reported(json.dumps(error))
+    assert (fault.status, fault.transient, fault.upstream_status) == (status, transient, upstream)
+    assert fault.kind is FaultKind.REPORTED
+
+
+def test_a_cut_says_what_happened() -> None:
+    assert faults.cut().message == "the upstream's answer ended before it was whole"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "status"), [(399, 502), (418, 400), (499, 400), (501, 502), (599, 502)]
+)
+def test_a_status_that_nobody_knows(upstream: int, status: int) -> None:
+    assert refused(upstream).status == status

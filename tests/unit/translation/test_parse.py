@@ -102,6 +102,31 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nameless tool": ({"tools": [{"input_schema": {}}]}, "tools.0.name: Field required"),
     "nameless choice": ({"tool_choice": {"type": "tool"}}, "tool_choice.name: Field required"),
+    "nameless custom tool": (
+        {"tools": [{"type": "custom", "input_schema": {}}]},
+        "tools.0.name: Field required",
+    ),
+    "a thread": (
+        {"thread": {"type": "create"}},
+        "thread: message threads are not kept by this server; send the whole conversation",
+    ),
+    "an old schema no object": (
+        {"output_format": {"type": "json_schema", "schema": []}},
+        "output_format.schema: Input should be an object",
+    ),
+    "a long role": (
+        {"messages": [{"role": "r" * 41, "content": "x"}]},
+        "messages.0.role: Input should be 'user', 'assistant' or 'system', not "
+        + repr("r" * 40 + "…"),
+    ),
+    "a role of forty characters": (
+        {"messages": [{"role": "r" * 40, "content": "x"}]},
+        "messages.0.role: Input should be 'user', 'assistant' or 'system', not " + repr("r" * 40),
+    ),
+    "a name of its own": (
+        {"tools": [{"name": "f", "input_examples": 5}]},
+        "tools.0.input_examples: Input should be a valid list",
+    ),
     "compaction": (
         {"compaction": {"type": "shrink"}},
         "compaction.type: Input should be one of the documented values, not 'shrink'",
@@ -123,6 +148,18 @@ SYNTAX = {
     "comma": (
         b'{"a":1,\n }',
         "The request body is not valid JSON: trailing comma in object at line 2 column 2",
+    ),
+    "a fault in the third line": (
+        b'{\n "a":1,\n "b": x}',
+        "The request body is not valid JSON: invalid character at line 3 column 7",
+    ),
+    "a fault in the first line of several": (
+        b'{"a": x,\n\n"b": 1}',
+        "The request body is not valid JSON: invalid character at line 1 column 7",
+    ),
+    "a first line that is empty": (
+        b"\n{]",
+        "The request body is not valid JSON: object keys must be strings at line 2 column 2",
     ),
     "junk after": (
         body() + b" x",
@@ -175,6 +212,44 @@ def test_duplicate_keys_are_tolerated_and_the_last_counts() -> None:
 @pytest.mark.parametrize("fields", [{}, {"max_tokens": None}, {"max_tokens": ...}])
 def test_counting_needs_no_max_tokens(fields: dict[str, Any]) -> None:
     assert parse_request(body(**fields), counting=True).model == "m"
+
+
+BORDERS = [{"temperature": 0}, {"temperature": 2}, {"top_p": 0}, {"top_p": 1}]
+
+
+@pytest.mark.parametrize("fields", BORDERS)
+def test_the_borders_of_a_range_are_accepted(fields: dict[str, Any]) -> None:
+    parse_request(body(**fields))
+
+
+def test_as_many_messages_as_may_be_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepseek_messages.translation.parse.MAX_MESSAGES", 2)
+    parse_request(body(messages=[HELLO] * 2))
+    assert refusal_of(body(messages=[HELLO] * 3)).path == "messages"
+
+
+def test_not_counting_is_the_rule() -> None:
+    with pytest.raises(Refusal, match="max_tokens"):
+        parse_request(body(max_tokens=...))
+
+
+def test_a_schema_may_begin_with_blanks() -> None:
+    spaced = body(output_format={"type": "json_schema", "schema": {}}).replace(
+        b'"schema": {}', b'"schema":  \n {}  '
+    )
+    assert parse_request(spaced).output_format is not None
+
+
+def test_odd_things_beside_an_unknown_block_are_named() -> None:
+    unknown = {"type": "hologram"}
+    for odd, path in ((5, "messages.1.content.1"), ({"type": 5}, "messages.1.content.1.type")):
+        answer = said(unknown, odd, role="assistant")
+        assert refusal_of(body(messages=[HELLO, *answer])).path == path
+    inner = {"type": "tool_result", "tool_use_id": "1", "content": [unknown, 5]}
+    refused = refusal_of(body(messages=[*said(unknown, role="assistant"), *said(inner)]))
+    assert refused.path == "messages.1.content.0.content.1"
+    blank = body(messages=said(unknown, role="assistant")).replace(b'{"type"', b' \n{"type"')
+    assert parse_request(blank).messages[0].content
 
 
 def test_max_tokens_of_zero_is_accepted() -> None:

@@ -241,6 +241,11 @@ def test_system_prompt_as_sent(given: Any, sent: Any) -> None:
     )
 
 
+def test_the_billing_block_is_noted_once_at_its_place() -> None:
+    done = translated("hi", system=[text("a"), text(BILLING), text(BILLING)])
+    assert done.notes == ["ignored=system.billing_header@system.1"]
+
+
 def test_sy05_system_prompt_and_system_message_are_both_kept() -> None:
     done = translated("a", {"role": "system", "content": "later"}, system="top")
 

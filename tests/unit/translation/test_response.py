@@ -115,6 +115,36 @@ def test_only_the_first_choice_counts() -> None:
     assert block == OutputTextBlock(text="Hi")
 
 
+def test_the_chunks_of_an_answer_carry_what_it_says_of_itself() -> None:
+    body = json.loads(whole(content="Hi", usage={"prompt_tokens": 1}))
+    said, told = chunks_of(decode_answer(json.dumps(body | {"id": "i", "model": "m"}).encode()))
+    assert [(chunk.id, chunk.model) for chunk in (said, told)] == [("i", "m")] * 2
+    assert said.usage is None
+    assert (told.choices, told.usage is None) == ([], False)
+
+
+def test_an_answer_that_is_an_error_is_one_chunk() -> None:
+    (chunk,) = chunks_of(decode_answer(b'{"error": "x"}'))
+    assert bytes(chunk.error) == b'"x"'  # type: ignore[arg-type]
+    assert chunks_of(decode_answer(b"{}")) == []
+
+
+def test_an_error_beside_an_answer_is_an_error() -> None:
+    body = json.loads(whole(content="Hi")) | {"error": "boom"}
+    with pytest.raises(Fault, match="boom"):
+        message(json.dumps(body).encode())
+
+
+def test_the_stop_that_matched_is_read() -> None:
+    for name in ("stop_reason", "matched_stop"):
+        body = json.loads(whole(content="Hi"))
+        body["choices"][0][name] = "END"
+        answer = message(
+            json.dumps(body).encode(), stop_sequences=("END",), reports_stop_string=True
+        )
+        assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", "END")
+
+
 class TestFold:
     def test_pings_change_nothing(self) -> None:
         events = translate([sse(delta(content="Hi"), delta("stop"))])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.runs import (
     RunDelta,
@@ -13,9 +14,14 @@ from deepseek_messages.translation.runs import (
     single_chunks,
     single_events,
 )
-from deepseek_messages.translation.sse import ChunkReader, decode_chunk, encode_events
+from deepseek_messages.translation.sse import (
+    MAX_LESSONS,
+    ChunkReader,
+    decode_chunk,
+    encode_events,
+)
 from deepseek_messages.translation.stream import MessageStream
-from deepseek_messages.wire.chat import ChatChunk
+from deepseek_messages.wire.chat import ChatChunk, ChatDelta, ChunkChoice
 from deepseek_messages.wire.events import StreamEvent
 
 
@@ -63,6 +69,7 @@ OTHERS = {
     "another field": frame("x", "refusal"),
     "another choice": frame("x").replace(b'"index":0', b'"index":1'),
     "an error": frame("x", error={"message": "boom"}),
+    "bytes that are no text": frame("x").replace(b'"c"', b'"\xff"'),
     "two texts": frame("x").replace(b'"content"', b'"reasoning":"y","content"'),
 }
 ESCAPES = {
@@ -137,3 +144,103 @@ def test_a_stream_whose_frames_change_is_learned_a_few_times_only() -> None:
     reader = ChunkReader()
     data = b"".join(frame(str(n), created=n) for n in range(100))
     assert [t for chunk in reader.feed(data) for t in texts(chunk)] == [str(n) for n in range(100)]
+
+
+def test_a_run_of_one_and_a_run_of_three() -> None:
+    for pieces in (["x"], ["x", "y", "z"]):
+        _, run, end = read(b"".join(map(frame, ["a", *pieces])) + frame("", finish="stop"))
+        assert isinstance(run, TextRun)
+        assert run.texts == pieces
+        assert run.choices == [ChunkChoice(index=0, delta=ChatDelta(content="".join(pieces)))]
+        assert run.spelled == [piece.encode() for piece in pieces]
+        assert end.choices is not None
+
+
+def test_what_follows_a_run_is_kept() -> None:
+    first = read(frame("a"))[0]
+    pattern = pattern_of(frame("a"), first)
+    assert pattern is not None
+    whole = frame("b") + frame("c")
+    run, rest = pattern.take(whole + frame("d")[:-3])
+    assert run is not None
+    assert run.texts == ["b", "c"]
+    assert rest == frame("d")[:-3]
+    assert pattern.take(whole)[1] == b""
+    assert pattern.take(frame("d")[:-3]) == (None, frame("d")[:-3])
+    empty = frame("")
+    assert pattern.take(empty) == (None, empty)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        frame("a").replace(b"data: ", b"data:"),
+        frame("a")[:-1],
+        frame("a").replace(b'"id"', b'\n"id"'),
+        frame("a").replace(b'"id"', b'\r"id"'),
+        frame("a").replace(b'"content":"', b'"content":  "'),
+    ],
+    ids=["no blank", "no end", "a line feed inside", "a return inside", "two blanks"],
+)
+def test_a_frame_in_another_form_teaches_no_pattern(odd: bytes) -> None:
+    assert pattern_of(odd, decode_chunk(frame("a")[6:])) is None
+
+
+def test_a_pattern_is_learned_whatever_blank_stands_before_the_text() -> None:
+    spaced = frame("a").replace(b'"content":', b'"content": ')
+    assert pattern_of(spaced, decode_chunk(spaced[6:])) is not None
+
+
+def test_lessons_are_few_and_runs_begin_again_after_what_is_different() -> None:
+    reader = ChunkReader()
+    changing = b"".join(frame(str(n), created=n) for n in range(MAX_LESSONS + 4))
+    assert len(reader.feed(changing)) == MAX_LESSONS + 4
+    assert reader._lessons == 0
+    assert [type(chunk) for chunk in reader.feed(frame("a") + frame("b"))] == [ChatChunk] * 2
+
+
+def test_a_frame_that_is_begun_is_finished_before_a_run() -> None:
+    reader = ChunkReader()
+    reader.feed(frame("a") * 2 * MAX_LESSONS)
+    reader._lessons = 0
+    raw = frame("b") * 4
+    assert reader.feed(raw[:9]) == []
+    kinds = [type(chunk) for chunk in reader.feed(raw[9:])]
+    assert kinds == [ChatChunk, TextRun]
+
+
+ENDINGS = {
+    "another line instead of the empty one": b"\n5",
+    "a comment instead of the empty line": b"\n: note\n\n",
+    "a second data line": b"\ndata: \n\n",
+    "one line end": b"\n",
+    "none": b"",
+}
+
+
+@pytest.mark.parametrize("many", [2, 3, 4])
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_a_frame_without_its_empty_line_is_in_no_run(ending: bytes, many: int) -> None:
+    """However the bytes are cut, the same is read."""
+    odd = b"".join(map(frame, "abcd"[:many])) + frame("x")[:-2] + ending
+    data = odd + b"".join(map(frame, "yz")) + frame("", finish="stop")
+    pattern = pattern_of(frame("a"), read(frame("a"))[0])
+    assert pattern is not None
+    run, rest = pattern.take(odd)
+    assert run is not None
+    assert (run.texts, rest) == (list("abcd"[:many]), frame("x")[:-2] + ending)
+    assert read_in([data]) == read_in([data[n : n + 1] for n in range(len(data))])
+
+
+def read_in(pieces: list[bytes]) -> tuple[list[Any], str]:
+    """The chunks, single ones, and what broke the reading."""
+    reader, chunks = ChunkReader(), list[Any]()
+    try:
+        for piece in pieces:
+            chunks += [
+                each.choices for chunk in reader.feed(piece) for each in single_chunks(chunk)
+            ]
+        chunks += [chunk.choices for chunk in reader.end()]
+    except Fault as fault:
+        return chunks, fault.message
+    return chunks, ""

@@ -1,6 +1,7 @@
 """Tool schemas: what DeepSeek takes passes byte for byte, what it refuses is put right."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import deepseek_recipe as recipe
@@ -11,7 +12,7 @@ from msgspec import Raw
 
 from deepseek_messages.translation.limits import MAX_SCHEMA_DEPTH
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.schema import _KEYWORDS, is_regex, repair
+from deepseek_messages.translation.schema import _KEYWORDS, _MEMO_BYTES, is_regex, repair
 
 
 def of(**properties: Any) -> dict[str, Any]:
@@ -47,6 +48,15 @@ UNTOUCHED = [
     b'{"type":"object","properties":{"a":{"$ref":"#/$defs/x"}},"$defs":{"x":{"enum":[1,null]}}}',
     b'{"type":"object","properties":{"a":{"pattern":"^\\\\p{L}+(?:a|b){1,3}?$"}}}',
     b'{"type":"object","anyOf":[{"required":["a"]}],"x-vendor":{"any":["thing"]}}',
+    b'{"type":"object","dependentRequired":{"a":["b","c"]}}',
+    b'{"type":"object","dependencies":{"a":["b"],"c":{"required":["d"]},"e":true}}',
+    b'{"type":"object","properties":{"a":{"$ref":"#"},"b":{"pattern":"a{2,2}"}}}',
+    b'{"type":"object","$id":"https://e.com/x#","properties":{"a":{"minLength":0,"maxItems":2.0}}}',
+    b'{"type":"object","properties":{"a/b":{},"~":{},"c":{"$ref":"#/properties/a~1b"}}}',
+    b'{"type":"object","properties":{"~":{},"c":{"$ref":"#/properties/~0"}}}',
+    b'{"type":"object","properties":{"a b":{},"c":{"$ref":"#/properties/a%20b"}}}',
+    b'{"type":"object","allOf":[{},{"$ref":"#/allOf/0"},{"$ref":"#/properties/a"}],"properties":{"a":true}}',
+    b'{"type":"object","title":"\xc3\xa9","properties":{"a":{"enum":[1,{"any":"thing"}]}}}',
 ]
 
 
@@ -100,6 +110,52 @@ REPAIRS: dict[str, tuple[Any, Any]] = {
     "remote $ref": (of(a={"$ref": "http://e.com/s"}), of(a={})),
     "examples text": (of(a={"examples": "x"}), of(a={})),
     "nothing multiple": (of(a={"multipleOf": 0}), of(a={})),
+    "dependentRequired list": ({**of(), "dependentRequired": ["a"]}, of()),
+    "dependentRequired of odd things": (
+        {**of(), "dependentRequired": {"a": ["b", 1, "b"], "c": "d", "e": ["f"]}},
+        {**of(), "dependentRequired": {"a": ["b"], "e": ["f"]}},
+    ),
+    "dependencies list": ({**of(), "dependencies": ["a"]}, of()),
+    "dependencies of odd things": (
+        {**of(), "dependencies": {"a": ["b", "b"], "c": {"type": "any"}, "d": ["e"]}},
+        {**of(), "dependencies": {"a": ["b"], "c": {}, "d": ["e"]}},
+    ),
+    "$id with blanks": ({"$id": "a b", **of()}, of()),
+    "$id number": ({"$id": 5, **of()}, of()),
+    "anyOf an object": (of(a={"anyOf": {}}), of(a={})),
+    "patternProperties list": (of(a={"patternProperties": []}), of(a={})),
+    "good and bad pattern keys": (
+        of(a={"patternProperties": {"(": {}, "^x": {"type": "any"}}}),
+        of(a={"patternProperties": {"^x": {}}}),
+    ),
+    "type number": (of(a={"type": 5}), of(a={})),
+    "types of none": (of(a={"type": ["any"]}), of(a={})),
+    "$ref number": (of(a={"$ref": 5}), of(a={})),
+    "$ref beyond a list": (
+        {**of(a={"$ref": "#/allOf/1"}), "allOf": [{}]},
+        {**of(a={}), "allOf": [{}]},
+    ),
+    "$ref to a text": ({**of(a={"$ref": "#/title"}), "title": "t"}, {**of(a={}), "title": "t"}),
+    "$ref to odd digits": (
+        {**of(a={"$ref": "#/allOf/\u0660"}), "allOf": [{}]},
+        {**of(a={}), "allOf": [{}]},
+    ),
+    "$ref to a word in a list": (
+        {**of(a={"$ref": "#/allOf/x"}), "allOf": [{}]},
+        {**of(a={}), "allOf": [{}]},
+    ),
+    "true as a bound": (of(a={"maximum": True}), of(a={})),
+    "true as a count": (of(a={"maxLength": True}), of(a={})),
+    "both bounds of draft 4": (
+        of(a={"minimum": 0, "exclusiveMinimum": True, "maximum": 9, "exclusiveMaximum": True}),
+        of(a={"exclusiveMinimum": 0, "exclusiveMaximum": 9}),
+    ),
+    "a bound of draft 4 alone": (of(a={"exclusiveMaximum": True}), of(a={})),
+    "list of items beside prefixItems": (
+        of(a={"items": [{}], "prefixItems": [True]}),
+        of(a={"prefixItems": [True]}),
+    ),
+    "letters stay": (of(a={"title": "é", "type": "any"}), of(a={"title": "é"})),
     "deep inside": (
         of(a={"items": {"allOf": [{"not": {"minItems": "1"}}]}}),
         of(a={"items": {"allOf": [{"not": {}}]}}),
@@ -123,12 +179,66 @@ def test_schema_that_is_no_object_is_refused_by_name(schema: bytes) -> None:
     assert caught.value.message == "tools.3.input_schema: Input should be an object"
 
 
-def test_tc31_bottomless_schema_is_refused() -> None:
-    schema: dict[str, Any] = {"type": "object"}
-    for _ in range(MAX_SCHEMA_DEPTH):
-        schema = of(a=schema)
+def test_what_is_no_json_is_refused_by_name() -> None:
+    with pytest.raises(Refusal) as caught:
+        repair(Raw(b"{"), "tools.3.input_schema")
+    assert caught.value.path == "tools.3.input_schema"
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_schema_beyond_what_is_remembered_is_read_all_the_same(bad: bool) -> None:
+    schema = of(a={"title": "x" * _MEMO_BYTES, "type": "any" if bad else "string"})
+    repaired = repair(Raw(json.dumps(schema).encode()), "t")
+    assert repaired.changed is bad
+    assert json.loads(bytes(repaired.schema))["properties"]["a"].get("type") == (
+        None if bad else "string"
+    )
+
+
+def test_a_repaired_schema_is_short_and_keeps_its_order_and_letters() -> None:
+    schema = {"title": "é", "properties": {"b": {"type": "any"}, "a": {}}}
+    repaired = repair(Raw(json.dumps(schema).encode()), "t")
+    assert bytes(repaired.schema).decode() == (
+        '{"type":"object","title":"é","properties":{"b":{},"a":{}}}'
+    )
+    schema = {"title": "t", "type": None, "properties": {}}
+    repaired = repair(Raw(json.dumps(schema).encode()), "t")
+    assert bytes(repaired.schema) == b'{"title":"t","type":"object","properties":{}}'
+
+
+def nested(levels: int, wrap: Callable[[Any], Any]) -> Raw:
+    schema: Any = {}
+    for _ in range(levels):
+        schema = wrap(schema)
+    return Raw(json.dumps({"type": "object", "not": schema}).encode())
+
+
+WRAPS: dict[str, tuple[int, Callable[[Any], Any]]] = {
+    "a schema in a schema": (1, lambda inner: {"not": inner}),
+    "in a mapping": (2, lambda inner: {"properties": {"a": inner}}),
+    "in a list": (2, lambda inner: {"anyOf": [inner]}),
+    "in dependencies": (1, lambda inner: {"dependencies": {"a": inner}}),
+    "in patterns": (2, lambda inner: {"patternProperties": {"a": inner}}),
+}
+
+
+@pytest.mark.parametrize(("cost", "wrap"), WRAPS.values(), ids=WRAPS)
+def test_tc31_bottomless_schema_is_refused_by_name(cost: int, wrap: Callable[[Any], Any]) -> None:
+    most = (MAX_SCHEMA_DEPTH - 1) // cost
+    assert not repair(nested(most, wrap), "t").changed
+    with pytest.raises(Refusal, match="nested more than") as caught:
+        repair(nested(most + 1, wrap), "t")
+    assert caught.value.path == "t"
+
+
+def test_a_list_and_a_mapping_in_each_other_count_alike() -> None:
+    def both(inner: Any) -> Any:
+        return {"anyOf": [{"properties": {"a": inner}}]}
+
+    most = (MAX_SCHEMA_DEPTH - 1) // 4
+    assert not repair(nested(most, both), "t").changed
     with pytest.raises(Refusal, match="nested more than"):
-        repair(Raw(json.dumps(schema).encode()), "t")
+        repair(nested(most + 1, both), "t")
 
 
 PATTERNS = {
@@ -138,6 +248,11 @@ PATTERNS = {
     "[": False, "(": False, ")": False, "a)": False, "*": False, "a**": False, "(?a)": False,
     "\\": False, "a{2,1}": False, "|*": False, "(+)": False,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [None, 5, [], {}])
+def test_what_is_no_text_is_no_pattern(value: object) -> None:
+    assert is_regex(value) is False
 
 
 @pytest.mark.parametrize(("pattern", "good"), PATTERNS.items())

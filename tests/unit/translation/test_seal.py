@@ -78,3 +78,37 @@ def test_a_callers_seal_is_the_same_after_a_restart() -> None:
 def test_without_an_identity_there_is_one_seal() -> None:
     seal = Seal(b"key")
     assert seal.of("") is seal
+
+
+# Conversations outlive releases: what was sealed once is opened for ever.
+PINNED = {
+    "": "dsm1.HzfRdV_8yD1qYVrBzznsM6jhB8RM-6rUpiambyRDJQ",
+    "alice": "dsm1.4HKU3gCqx9d1RiNZ-VAc-tE5T0A4yFAchsFIE_y3fg",
+}
+
+
+@pytest.mark.parametrize(("caller", "signature"), PINNED.items())
+def test_signatures_of_earlier_releases_are_opened(caller: str, signature: str) -> None:
+    assert SEAL.of(caller).open(signature) == "why not"
+
+
+@pytest.mark.parametrize("junk", [" ", "\n", "=", "!", "é"])
+def test_a_signature_with_junk_in_it_counts_for_nothing(junk: str) -> None:
+    signature = PINNED[""]
+    assert SEAL.open(signature[:20] + junk + signature[20:]) is None
+
+
+def test_the_longest_signature_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    signature = SEAL.seal("why not")
+    monkeypatch.setattr("deepseek_messages.translation.seal.MAX_SIGNATURE_CHARS", len(signature))
+    assert SEAL.seal("why not") == signature
+    assert SEAL.open(signature) == "why not"
+    monkeypatch.setattr(
+        "deepseek_messages.translation.seal.MAX_SIGNATURE_CHARS", len(signature) - 1
+    )
+    assert SEAL.seal("why not") == MARK
+    assert SEAL.open(signature) is None
+
+
+def test_half_a_surrogate_pair_is_sealed_as_a_mark() -> None:
+    assert SEAL.open(SEAL.seal("a\ud800")) == "a?"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 
 from deepseek_messages.translation.faults import Fault, FaultKind
@@ -19,6 +20,7 @@ from deepseek_messages.wire.events import (
     MessageStop,
     Ping,
     SignatureDelta,
+    StreamEvent,
     TextDelta,
     TextStart,
     ThinkingDelta,
@@ -99,7 +101,106 @@ def test_many_small_frames_pass_the_limit() -> None:
     assert len(FrameParser(limit=20).feed(b"data: 123456\n\n" * 100)) == 100
 
 
+EXACT: dict[str, tuple[bytes, bytes]] = {
+    "a line": (b"data: 34567890", b"data: 345678901"),
+    "a comment": (b":2345678901234", b":23456789012345"),
+    "lines of one event": (b"data: 12345678\ndata: 123456", b"data: 12345678\ndata: 1234567"),
+}
+
+
+@pytest.mark.parametrize(("most", "more"), EXACT.values(), ids=EXACT)
+def test_the_limit_is_exact(most: bytes, more: bytes) -> None:
+    for ending in (b"\n", b"\n\n"):
+        for raw in (most + ending, (most + b"\n\n") * 2 + most + ending):
+            for pieces in [[raw], *cuts(raw)]:
+                assert read(FrameParser(limit=14), pieces)[1] is None
+        assert read(FrameParser(limit=14), [more + ending])[1] is not None
+
+
+def test_an_unfinished_line_is_measured_as_it_grows() -> None:
+    parser = FrameParser(limit=14)
+    for _ in range(14):
+        assert parser.feed(b"x") == []
+    with pytest.raises(Fault):
+        parser.feed(b"x")
+
+
+@pytest.mark.parametrize(
+    ("fed", "between"),
+    [
+        ([], False),
+        ([b"\xef"], False),
+        ([b"data: a\n\n"], True),
+        ([b"\n"], True),
+        ([b"data: a\n\nd"], False),
+        ([b"data: a\n"], False),
+        ([b"data: a\r\n\r"], False),
+        ([b"data: a\r\n\r", b"\n"], True),
+    ],
+)
+def test_between_two_events_nothing_is_unfinished(fed: list[bytes], between: bool) -> None:
+    parser = FrameParser()
+    for piece in fed:
+        parser.feed(piece)
+    assert parser.between is between
+
+
+def test_a_parser_that_failed_is_between_nothing() -> None:
+    parser = FrameParser(limit=7)
+    assert parser.feed(b"data: a\n\n:2345678") == [b"a"]
+    assert not parser.between
+
+
+def test_a_vertical_tab_is_no_line_end() -> None:
+    parser = FrameParser()
+    assert parser.feed(b"data: a\r") == []
+    assert parser.feed(b"\x0bdata: b\n\n") == [b"a"]
+    assert FrameParser().feed(b"data: a\x0e\r\n\r\n\ndata: b\r\n\r\n") == [b"a\x0e", b"b"]
+
+
+def test_a_byte_order_mark_that_is_none_is_text() -> None:
+    parser = FrameParser()
+    assert parser.feed(b"\xef") == []
+    assert parser.feed(b"\xbb") == []
+    assert parser.feed(b"data: a\n\ndata: b\n\n") == [b"b"]
+    assert FrameParser().feed(b"\xef\xbb\xbf") == []
+
+
+def test_what_the_end_leaves_is_too_much_as_well() -> None:
+    parser = FrameParser(limit=7)
+    assert parser.feed(b"data: a\n\n:2345678") == [b"a"]
+    with pytest.raises(Fault):
+        parser.end()
+
+
 class TestChunkReader:
+    def test_what_will_be_raised_is_known_before(self) -> None:
+        reader = ChunkReader()
+        assert reader.broken is None
+        reader.feed(b'data: {"id":"1"}\n\ndata: junk\n\n')
+        fault = reader.broken
+        assert fault is not None
+        with pytest.raises(Fault) as raised:
+            reader.end()
+        assert raised.value is fault
+
+    def test_nothing_is_read_behind_garbage(self) -> None:
+        reader = ChunkReader()
+        reader.feed(b'data: {"id":"0"}\n\n')
+        raw = b'data: {"id":"1"}\n\ndata: junk\n\ndata: {"id":"2"}\n\n'
+        assert [chunk.id for chunk in reader.feed(raw)] == ["1"]
+        assert reader.broken is not None
+
+    def test_what_follows_an_empty_payload_is_read(self) -> None:
+        found = ChunkReader()._chunks([b"", b" ", b'{"id":"1"}', b"[DONE]", b'{"id":"2"}'])
+        assert [chunk.id for chunk in found] == ["1"]
+
+    def test_several_payloads_up_to_garbage_are_read(self) -> None:
+        reader = ChunkReader()
+        found = reader._chunks([b'{"id":"1"}', b"junk", b'{"id":"2"}'])
+        assert [chunk.id for chunk in found] == ["1"]
+        assert reader.broken is not None
+
     def test_the_end_mark_ends(self) -> None:
         reader = ChunkReader()
         assert len(reader.feed(b'data: {"id":"1"}\n\ndata: [DONE]\n\ndata: {"id":"2"}\n\n')) == 1
@@ -177,6 +278,14 @@ def test_sse_16_each_block_has_only_its_own_fields() -> None:
         {"type": "thinking", "thinking": "", "signature": ""},  # SSE-20
         {"type": "tool_use", "id": "c", "name": "f", "input": {}},
     ]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_the_short_spelling_of_an_event_is_the_long_one(event: StreamEvent) -> None:
+    name = str(event.__struct_config__.tag)
+    long = f"event: {name}\ndata: {msgspec.json.encode(event).decode()}\n\n"
+    safe = long.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
+    assert encode_events([event]).decode() == safe
 
 
 def test_no_events_are_no_bytes() -> None:

@@ -23,6 +23,12 @@ CASES = [
     (["。"], "你好。吗", "你好", "。"),
     ([".*"], "ab.*", "ab", ".*"),
     (["abcd", "bc"], "abce", "a", "bc"),
+    (["aba", "ab"], "xxab", "xx", "ab"),
+    (["aba", "ab"], "abaab", "", "aba"),
+    (["xab", "ab", "abc"], "abc", "", "ab"),
+    (["abcd", "xyz", "ab"], "1ab", "1", "ab"),
+    (["zz", "ab"], "xab", "x", "ab"),
+    (["abc", "b", "bd"], "ab", "a", "b"),
 ]
 
 
@@ -60,3 +66,17 @@ def test_nothing_comes_after_a_match() -> None:
     stops = StopWatch(["END"])
     stops.feed("END")
     assert stops.feed("more") == stops.flush() == ""
+
+
+def test_without_sequences_everything_is_shown_at_once() -> None:
+    stops = StopWatch([])
+    assert stops.passes("abc")
+    assert stops.feed("abc") == "abc"
+    assert (stops.flush(), stops.matched) == ("", None)
+
+
+def test_no_more_is_held_back_than_may_begin_a_match() -> None:
+    stops = StopWatch(["abcd", "xy"])
+    assert stops.feed("1abcx") == "1abc"
+    assert stops.feed("abc") == "x"
+    assert stops.feed("1") == "abc1"

@@ -706,6 +706,14 @@ def test_lack_of_resources_is_529() -> None:
         stream().feed(chunk(None, "insufficient_system_resource"))
     assert (raised.value.status, raised.value.error_type) == (529, "overloaded_error")
     assert raised.value.transient
+    assert raised.value.kind is FaultKind.REPORTED
+
+
+@pytest.mark.parametrize("reason", ["aborted", "abort", "error"])
+def test_an_answer_that_was_given_up_is_a_failure_of_the_upstream(reason: str) -> None:
+    with pytest.raises(Fault, match=reason) as raised:
+        stream().feed(chunk(None, reason))
+    assert (raised.value.status, raised.value.kind) == (502, FaultKind.REPORTED)
 
 
 def test_a_cut_is_told_as_one() -> None:

@@ -1,10 +1,13 @@
 """Tool search: patterns and questions over tools."""
 
+import json
+
 import pytest
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from deepseek_messages.translation.tool_search import (
     MOST_FOUND,
+    Candidate,
     SearchError,
     candidate,
     search_bm25,
@@ -66,3 +69,62 @@ def test_little_is_found() -> None:
     assert len(search_bm25("mail", many)) == MOST_FOUND == len(search_regex("mail", many))
     assert search_bm25("nothing", many) == []
     assert search_bm25("mail", []) == []
+
+
+def words(name: str, text: str) -> Candidate:
+    return candidate(name, Function(name=name, description=text))
+
+
+RANKED: dict[str, tuple[str, list[Candidate], list[str]]] = {
+    "rare words weigh more": (
+        "mail zebra",
+        [words("a", "mail"), words("b", "mail"), words("c", "zebra")],
+        ["c", "a", "b"],
+    ),
+    "more of a word weighs more": (
+        "mail",
+        [words("a", "mail x y"), words("b", "mail mail y"), words("c", "x")],
+        ["b", "a"],
+    ),
+    "but ever less": (
+        "mail zebra",
+        [words("a", "mail mail mail mail"), words("b", "mail zebra x y"), words("c", "x y z w")],
+        ["b", "a"],
+    ),
+    "short texts weigh more": (
+        "mail",
+        [words("a", "mail one two three four five six"), words("b", "mail one"), words("c", "x")],
+        ["b", "a"],
+    ),
+    "equals go by name": ("mail", [words("b", "mail"), words("a", "mail")], ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize(("query", "tools", "found"), RANKED.values(), ids=RANKED)
+def test_tools_are_ranked(query: str, tools: list[Candidate], found: list[str]) -> None:
+    assert search_bm25(query, tools) == found
+
+
+def test_the_score_is_that_of_the_book() -> None:
+    """Between two that differ in length and count, where k1 = 1.2 and b = 0.75 draw the line."""
+    filler = " ".join(["x"] * 9)
+    long_twice, short_once = words("a", f"mail mail {filler}"), words("b", "mail")
+    assert search_bm25("mail", [long_twice, short_once]) == ["b", "a"]
+    longer = words("b", f"mail {filler} {filler}")
+    assert search_bm25("mail", [long_twice, longer]) == ["a", "b"]
+
+
+ARGUMENTS = [
+    None,
+    True,
+    {"properties": []},
+    {"properties": {"a": True, "b": {"description": 5}, "c": {"description": "Found"}}},
+]
+
+
+@pytest.mark.parametrize("schema", ARGUMENTS)
+def test_arguments_of_any_schema_are_looked_at(schema: object) -> None:
+    parameters = UNSET if schema is None else Raw(json.dumps(schema).encode())
+    texts = candidate("f", Function(name="f", parameters=parameters)).texts
+    names = ("a", "b", "c", "Found") if isinstance(schema, dict) and len(str(schema)) > 30 else ()
+    assert texts == ("f", "", *names)

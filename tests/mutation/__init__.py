@@ -1,0 +1,1 @@
+"""Mutation testing of the translation: ``make mutants`` (tests/README.md)."""
