@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import structlog
 
-from deepseek_messages.service.answer import Answerer
+from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.settings import Secret
 from deepseek_messages.telemetry import logs
 from deepseek_messages.telemetry.metrics import Metrics

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from deepseek_messages.service.answer import Answerer
+from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.web.app import Parts
 from tests.support.app import settings_for

@@ -1,35 +1,20 @@
-"""Answer one Messages request: choose a model, translate, ask the upstream, give events.
+"""One answer in the making: from an upstream's chunks to events, pulled or pushed, or whole.
 
 Nobody below knows a caller or a key of ours; nobody above knows the chat protocol.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from functools import partial
-from typing import Protocol
 
-from msgspec import UNSET
-from msgspec.json import encode
-
-from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.attempts import Attempt, Attempts
-from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.cut import Spoken
-from deepseek_messages.service.documents import DocumentReader
-from deepseek_messages.service.editing import ContextEditor
-from deepseek_messages.service.hosting import NO_HOSTING, NO_RUN, HostedRun, Hosting
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
-from deepseek_messages.translation.catalogue import Choice, Model, resolve
-from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.notes import Action, Notes
-from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.notes import Action
 from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.reply import reply_stream
-from deepseek_messages.translation.request import sees_images, to_chat
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.stages import Stream
@@ -39,35 +24,16 @@ from deepseek_messages.upstreams.base import (
     ChatStream,
     PushingStream,
     SentCall,
-    Upstream,
-    UpstreamCall,
     as_pushing,
     as_quick,
 )
-from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
-from deepseek_messages.wire.messages import Message, MessagesRequest, Usage
+from deepseek_messages.wire.messages import Message, Usage
 
-# Seconds that the last event waits for it when the upstream was closed before it told its figures.
+# Seconds that the last event waits for the prompt's size when the upstream was closed before it
+# told its figures.
 COUNT_AT_CUT = 5.0
-
-
-class PromptCounter(Protocol):
-    """What tells the size of a translated prompt."""
-
-    async def count_chat(self, call: UpstreamCall, model: Model) -> int | None:
-        """Tokens, or ``None`` when nothing better than a guess is known. Never on the loop."""
-        ...
-
-    async def count_output(self, text: str, model: Model) -> int | None:
-        """Tokens of what a model wrote, or ``None``. Never on the loop."""
-        ...
-
-    @property
-    def grace(self) -> float:
-        """Seconds that an answer waits for its prompt's size."""
-        ...
 
 
 class State(Enum):
@@ -77,257 +43,6 @@ class State(Enum):
     OPEN = "open"  # the upstream accepted
     ENDED = "ended"  # the last event was given
     CLOSED = "closed"  # everything is released
-
-
-class Answerer:
-    """Makes answers. One per application."""
-
-    def __init__(
-        self,
-        *,
-        upstream: Upstream,
-        seal: Seal,
-        counter: PromptCounter,
-        documents: DocumentReader,
-        editor: ContextEditor,
-        admission: Admission,
-        message_id: Callable[[], str],
-        default_model: str,
-        aliases: Mapping[str, str] | None = None,
-        strict: bool = False,
-        hosting: Hosting = NO_HOSTING,
-    ) -> None:
-        self._upstream = upstream
-        self._seal = seal
-        self._counter = counter
-        self._documents = documents
-        self._editor = editor
-        self._admission = admission
-        self._message_id = message_id
-        self._default_model = default_model
-        self._aliases = aliases or {}
-        self._strict = strict
-        self._hosting = hosting
-
-    async def answer(
-        self,
-        request: MessagesRequest,
-        caller: Caller,
-        record: RequestRecord,
-        session: str | None = None,
-        *,
-        large: bool = False,
-    ) -> "Answer":
-        """An answer that is ready to be opened. The caller of this method closes it, whatever
-        happens. A ``large`` request is translated by a thread.
-
-        Raises ``Refusal`` for a request that cannot be served, ``Fault`` when the upstream cannot
-        say what it serves.
-        """
-        _note_request(record, request, self._upstream)
-        self._admission.enter(caller.identity)
-        try:
-            return await self._translated(request, caller, record, session, large=large)
-        except BaseException:
-            self._admission.leave(caller.identity)
-            raise
-
-    async def _translated(
-        self,
-        request: MessagesRequest,
-        caller: Caller,
-        record: RequestRecord,
-        session: str | None,
-        *,
-        large: bool,
-    ) -> "Answer":
-        named = _affinity(caller, session or _user_of(request))
-        run = await self._hosting.prepare(request, caller)
-        attempts = self._attempts(request, caller, record, named, run, large=large)
-        try:
-            attempt = await attempts.first()
-        except BaseException:
-            attempts.route.close()
-            await run.tools.aclose()
-            raise
-        return self._made(attempt, attempts, request, caller, record)
-
-    def _attempts(
-        self,
-        request: MessagesRequest,
-        caller: Caller,
-        record: RequestRecord,
-        named: str | None,
-        run: HostedRun,
-        *,
-        large: bool = False,
-    ) -> Attempts:
-        async def translate(upstream: Upstream) -> Attempt:
-            return await self._attempt(
-                request, caller, record, named, upstream=upstream, run=run, large=large
-            )
-
-        route = route_to(self._upstream, lambda: _need(request, named))
-        return Attempts(route, translate, record)
-
-    def _made(
-        self,
-        attempt: Attempt,
-        attempts: Attempts,
-        request: MessagesRequest,
-        caller: Caller,
-        record: RequestRecord,
-    ) -> "Answer":
-        kind = Answer if attempt.rounds is None else _rounds_answer()
-        return kind(
-            attempt=attempt,
-            attempts=attempts,
-            message_id=self._message_id(),
-            seal=self._seal.of(caller.identity),
-            leave=lambda: self._admission.leave(caller.identity),
-            record=record,
-            streams=bool(request.stream),
-        )
-
-    def answer_now(
-        self,
-        request: MessagesRequest,
-        caller: Caller,
-        record: RequestRecord,
-        session: str | None = None,
-    ) -> "Answer | None":
-        """As ``answer``, for a request whose translation need not wait for anything; ``None``, and
-        nothing has happened, for any other, also for one that is to be refused.
-        """
-        if not self._is_quick(request):
-            return None
-        named = _affinity(caller, session or _user_of(request))
-        attempts = None
-        try:
-            self._admission.enter(caller.identity)
-        except Refusal:
-            return None
-        try:
-            attempts = self._attempts(request, caller, record, named, NO_RUN)
-            if (attempt := self._attempt_now(request, caller, record, named, attempts)) is not None:
-                return self._made(attempt, attempts, request, caller, record)
-        except (Refusal, Fault):
-            pass
-        except BaseException:
-            self._let_go(caller, attempts)
-            raise
-        self._let_go(caller, attempts)
-        return None
-
-    def _let_go(self, caller: Caller, attempts: Attempts | None) -> None:
-        self._admission.leave(caller.identity)
-        if attempts is not None:
-            attempts.route.close()
-
-    def _is_quick(self, request: MessagesRequest) -> bool:
-        """Whether nothing has to be asked, read or counted before it can be translated."""
-        return (
-            request.context_management is UNSET
-            and request.mcp_servers is UNSET
-            and not self._hosting.may_run(request)
-            and not self._documents.reads(request)
-        )
-
-    def _attempt_now(
-        self,
-        request: MessagesRequest,
-        caller: Caller,
-        record: RequestRecord,
-        session: str | None,
-        attempts: Attempts,
-    ) -> Attempt | None:
-        upstream = attempts.route.upstream
-        quick = as_quick(upstream)
-        served = quick.known_models() if quick is not None else None
-        if served is None:
-            return None
-        choice = resolve(request.model, served, self._default_model, self._aliases)
-        _note_request(record, request, upstream, choice.model)
-        attempt = self._translate(
-            request, caller, session, upstream=upstream, choice=choice, run=NO_RUN
-        )
-        return attempt if attempts.route.fits(attempt.model, attempt.tokens) else None
-
-    async def _attempt(
-        self,
-        request: MessagesRequest,
-        caller: Caller,
-        record: RequestRecord,
-        session: str | None,
-        *,
-        upstream: Upstream,
-        run: HostedRun,
-        large: bool,
-    ) -> Attempt:
-        record.upstream = upstream.name
-        served = await upstream.models()
-        choice = resolve(request.model, served, self._default_model, self._aliases)
-        record.model = choice.model.id
-        sees = sees_images(choice.model, upstream.dialect)
-        request = await self._documents.prepare(request, sees=sees)
-        notes = Notes(strict=self._strict)
-        edits = await self._editor.edits(request, choice, notes, caller)
-        translate = partial(
-            self._translate,
-            request,
-            caller,
-            session,
-            upstream=upstream,
-            choice=choice,
-            run=run,
-            notes=notes,
-            edits=edits,
-        )
-        return await asyncio.to_thread(translate) if large else translate()
-
-    def _translate(
-        self,
-        request: MessagesRequest,
-        caller: Caller,
-        session: str | None,
-        *,
-        upstream: Upstream,
-        choice: Choice,
-        run: HostedRun,
-        notes: Notes | None = None,
-        edits: Edits = NO_EDITS,
-    ) -> Attempt:
-        """The request as ``upstream`` gets it. Raises ``Refusal``."""
-        notes = notes if notes is not None else Notes(strict=self._strict)
-        translation = to_chat(
-            request,
-            choice,
-            upstream.dialect,
-            notes,
-            self._seal.of(caller.identity),
-            edits=edits,
-            hosted=run.hosted,
-        )
-        call = UpstreamCall(
-            request=translation.chat,
-            credential=caller.credential,
-            session=session,
-            upstream=upstream.name,
-        )
-        return Attempt(
-            upstream=upstream,
-            model=choice.model,
-            call=call,
-            plan=translation.plan,
-            rounds=translation.rounds,
-            tools=run.tools,
-            notes=notes,
-            count=(lambda: self._counter.count_chat(call, choice.model))
-            if translation.chat.stream
-            else None,
-            count_output=lambda text: self._counter.count_output(text, choice.model),
-            grace=lambda: self._counter.grace,
-        )
 
 
 class Answer:
@@ -647,23 +362,6 @@ class Answer:
             self._record.outcome = Outcome.SERVED
 
 
-def _rounds_answer() -> type[Answer]:
-    """The answer over several calls, which builds on this file."""
-    from deepseek_messages.service.rounds import RoundsAnswer  # noqa: PLC0415
-
-    return RoundsAnswer
-
-
-def _note_request(
-    record: RequestRecord, request: MessagesRequest, upstream: Upstream, model: Model | None = None
-) -> None:
-    record.requested_model = request.model[:100]
-    record.stream = bool(request.stream)
-    record.upstream = upstream.name
-    if model is not None:
-        record.model = model.id
-
-
 def _tells_end(chunk: ChatChunk) -> bool:
     return any(choice.finish_reason for choice in chunk.choices or ())
 
@@ -675,22 +373,3 @@ def _tokens(usage: Usage) -> Tokens:
         cache_creation=usage.cache_creation_input_tokens,
         output=usage.output_tokens,
     )
-
-
-def _need(request: MessagesRequest, session: str | None) -> Need:
-    def beginning() -> bytes:
-        """The system prompt and the first message: what later turns repeat."""
-        return encode([request.system, request.messages[:1]])
-
-    return Need(model=request.model, session=session, beginning=beginning)
-
-
-def _user_of(request: MessagesRequest) -> str | None:
-    return request.metadata.user_id if request.metadata else None
-
-
-def _affinity(caller: Caller, session: str | None) -> str | None:
-    """An opaque name for the conversation: the same one for the same caller's same session."""
-    if not session:
-        return None
-    return hashlib.sha256(f"{caller.name}\0{session}".encode()).hexdigest()[:32]

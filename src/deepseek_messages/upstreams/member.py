@@ -9,8 +9,17 @@ from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.relay import Relay
+from deepseek_messages.translation.runs import Pattern
 from deepseek_messages.upstreams.balance import Seat
-from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
+from deepseek_messages.upstreams.base import (
+    ChatStream,
+    PushingStream,
+    Readiness,
+    Upstream,
+    UpstreamCall,
+    as_pushing,
+)
 from deepseek_messages.upstreams.breaker import Breaker, Health
 from deepseek_messages.upstreams.retries import Blame, blame
 from deepseek_messages.wire.chat import ChatChunk, ChunkChoice
@@ -234,6 +243,7 @@ class _MemberStream:
         self._member = member
         self._model = model
         self._inner: ChatStream | None = None
+        self._pushing: PushingStream | None = None  # the same, while it pushes
         self._first: Sequence[ChatChunk] | None = None
         self._open = True
 
@@ -267,6 +277,30 @@ class _MemberStream:
         except Fault as fault:
             self._member.failed(fault)
             raise
+
+    def when_ready(self, tell: Callable[[], None] | None) -> bool:
+        """As the server's own stream, once what was read to see it speak has been given."""
+        pushing = as_pushing(self._inner) if self._inner is not None else None
+        self._pushing = None if self._first else pushing
+        return self._pushing is not None and self._pushing.when_ready(tell)
+
+    def read_now(self) -> Sequence[ChatChunk] | None:
+        """As the server's own stream. Raises ``Fault``."""
+        assert self._pushing is not None
+        try:
+            return self._pushing.read_now()
+        except Fault as fault:
+            self._member.failed(fault)
+            raise
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """As the server's own stream."""
+        return self._pushing.pattern if self._pushing is not None else None
+
+    def relay_now(self, relay: Relay) -> bytes | None:
+        """As the server's own stream."""
+        return self._pushing.relay_now(relay) if self._pushing is not None else None
 
     async def aclose(self) -> None:
         """As the server's own stream."""

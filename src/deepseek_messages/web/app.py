@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from deepseek_messages.service.admission import Admission
-from deepseek_messages.service.answer import Answerer
+from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.count import CountTokens
 from deepseek_messages.service.counting import Counter
 from deepseek_messages.service.documents import DocumentReader

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from deepseek_messages.service.answer import Answer, Answerer
+from deepseek_messages.service.answer import Answer
+from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.telemetry.record import RequestRecord

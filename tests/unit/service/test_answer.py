@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deepseek_messages.service.admission import Admission
-from deepseek_messages.service.answer import Answer, Answerer
+from deepseek_messages.service.answer import Answer
+from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.counting import CountResult
 from deepseek_messages.service.documents import DocumentReader

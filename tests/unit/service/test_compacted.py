@@ -6,7 +6,8 @@ import pytest
 from msgspec import Raw
 
 from deepseek_messages.service.admission import Admission
-from deepseek_messages.service.answer import Answer, Answerer
+from deepseek_messages.service.answer import Answer
+from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.callers import NOBODY
 from deepseek_messages.service.counting import CountResult
 from deepseek_messages.service.documents import DocumentReader
