@@ -166,7 +166,7 @@ def _follow_answers() -> None:
     """What reaches the answerer, whichever way: the SDKs, Claude Code, raw sockets. And what
     clients are told in errors.
     """
-    original, whole = Answerer.answer, Reply.__init__
+    original, quick, whole = Answerer.answer, Answerer.answer_now, Reply.__init__
 
     async def answer(
         self: Any, request: MessagesRequest, caller: Any, *args: Any, **more: Any
@@ -175,29 +175,45 @@ def _follow_answers() -> None:
         WATCH.key(caller.credential or "")
         return await original(self, request, caller, *args, **more)
 
+    def answer_now(self: Any, request: MessagesRequest, caller: Any, *args: Any) -> Any:
+        WATCH.sent(msgspec.json.decode(msgspec.json.encode(request)))
+        WATCH.key(caller.credential or "")
+        return quick(self, request, caller, *args)
+
     def reply(self: Any, status: int, headers: Any, body: bytes) -> None:
         whole(self, status, headers, body)
         if status >= 400:
             WATCH.told.append(body.decode("utf-8", "replace"))
 
     _put(Answerer, "answer", answer)
+    _put(Answerer, "answer_now", answer_now)
     _put(Reply, "__init__", reply)
+
+
+def _is_captured() -> bool:
+    """Whether a fixture of several tests captures what is logged; we read along there, too."""
+    processors = structlog.get_config()["processors"]
+    return any(isinstance(each, structlog.testing.LogCapture) for each in processors)
 
 
 @pytest.fixture(autouse=True)
 def canaries(request: pytest.FixtureRequest) -> Iterator[Watch]:
     """Fails the test when something that was sent is told in a log, a metric or an error."""
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, logs._redacted, logs._as_json],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.WriteLoggerFactory(file=_Sink()),  # type: ignore[arg-type]
-        cache_logger_on_first_use=False,
-    )
+    captured = _is_captured()
+    if not captured:
+        structlog.configure(
+            processors=[structlog.processors.add_log_level, logs._redacted, logs._as_json],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+            logger_factory=structlog.WriteLoggerFactory(file=_Sink()),  # type: ignore[arg-type]
+            cache_logger_on_first_use=False,
+        )
+    logs._json_info, logs._lines = False, None  # as no test before had configured anything
     forward = logs._Forward()
     logging.getLogger().addHandler(forward)
     yield WATCH
     logging.getLogger().removeHandler(forward)
-    structlog.reset_defaults()
+    if not captured:
+        structlog.reset_defaults()
     leaks = WATCH.leaks()
     WATCH.forget()
     on_purpose = request.node.get_closest_marker(MARK) is not None
