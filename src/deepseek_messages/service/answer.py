@@ -167,7 +167,8 @@ class Answerer:
                 request, caller, record, named, upstream=upstream, run=run, large=large
             )
 
-        return Attempts(route_to(self._upstream, lambda: _need(request, named)), translate)
+        route = route_to(self._upstream, lambda: _need(request, named))
+        return Attempts(route, translate, record)
 
     def _made(
         self,
@@ -387,9 +388,14 @@ class Answer:
             self._begin_count()
             sent, self._sent = self._sent, None
             try:
-                opened = sent.stream() if sent is not None else self._upstream.open(self._call)
-                self._stream = await opened
+                if sent is not None:
+                    attempt, self._stream = self._attempt, await sent.stream()
+                else:
+                    attempt, self._stream = await self._attempts.open(self._attempt)
                 self.state = State.OPEN
+                if attempt is not self._attempt:  # a second upstream was faster
+                    self._take(attempt)
+                    self._begin_count()
             except Fault as fault:
                 self._take(await self._attempts.next(fault))
 

@@ -6,12 +6,15 @@ from msgspec import Struct
 
 from deepseek_messages.prompt.estimate import estimate_prompt
 from deepseek_messages.service.cut import CountText
+from deepseek_messages.service.hedging import open_hedged
 from deepseek_messages.service.hosting import ToolRunner
+from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
-from deepseek_messages.upstreams.base import Upstream, UpstreamCall
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
 from deepseek_messages.upstreams.retries import is_overflow
 from deepseek_messages.upstreams.route import Route
 
@@ -37,11 +40,17 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Attempts:
-    """The attempts at one request, one after the other, along its route."""
+    """The attempts at one request along its route: one after the other, or two when one is slow."""
 
-    def __init__(self, route: Route, translate: Callable[[Upstream], Awaitable[Attempt]]) -> None:
+    def __init__(
+        self,
+        route: Route,
+        translate: Callable[[Upstream], Awaitable[Attempt]],
+        record: RequestRecord,
+    ) -> None:
         self.route = route
         self._translate = translate
+        self._record = record
         self._overflow: Fault | None = None
 
     async def first(self) -> Attempt:
@@ -67,3 +76,26 @@ class Attempts:
         if not await self.route.again(fault):
             raise self._overflow or fault
         return await self.first()
+
+    async def open(self, attempt: Attempt) -> tuple[Attempt, ChatStream]:
+        """Open ``attempt``, or the same request at a second upstream that speaks first. Gives the
+        one that is open. Raises ``Fault``.
+
+        Only streamed answers are hedged: the first word of a whole one comes with its last.
+        """
+        if not self.route.hedges or not attempt.call.request.stream:
+            return attempt, await attempt.upstream.open(attempt.call)
+        answers, stream = await open_hedged(attempt, self.route, self._second)
+        self._record.upstream, self._record.model = answers.upstream.name, answers.model.id
+        return answers, stream
+
+    async def _second(self, upstream: Upstream) -> Attempt | None:
+        """The request for a second upstream; ``None`` when it cannot be asked there."""
+        asked = self._record.upstream, self._record.model
+        try:
+            attempt = await self._translate(upstream)
+        except (Fault, Refusal):
+            return None
+        finally:  # translating tells the record who is asked; it is not known yet who answers
+            self._record.upstream, self._record.model = asked
+        return attempt if attempt.tokens() <= attempt.model.context_window else None

@@ -234,6 +234,15 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     attempts: Annotated[
         Count, Meta(description="Most tries of one request, before anything reached the client.")
     ] = 3
+    hedge_after: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds of silence after which a streamed request is also sent to a "
+            "second upstream of the same priority, and the first to speak answers; 0: never. Both "
+            "may bill it.",
+        ),
+    ] = 0.0
     probe_interval: Annotated[
         Seconds, Meta(description="How often an upstream that is idle or left out is looked at.")
     ] = 10.0

@@ -3,7 +3,8 @@
 For each request: of those that may be asked (``breaker``), the ones that serve the very model
 asked for go first, then those of the lowest priority number; among equals ``balance`` decides.
 Only before anything reached the client may another one be tried (``retries``): from then on the
-answer is this server's. A request runs at one server at a time, never at two.
+answer is this server's. A request runs at one server at a time, unless hedging is on
+(``PoolOptions.hedge_after``): then a second one is asked while the first keeps silent.
 """
 
 import asyncio
@@ -28,13 +29,17 @@ from deepseek_messages.upstreams.route import Need
 # A client that finds everything full comes back after so many seconds.
 FULL_RETRY_AFTER = 1.0
 
+# The outcome, in the metric ``upstream_attempts``, of a try that was given up for a faster one.
+HEDGED = "hedged"
+
 
 class PoolOptions(Struct, frozen=True, kw_only=True):
-    """How often a request is tried in all, how often (in seconds) servers are looked at, and when
-    one is left out.
+    """How often a request is tried in all, how often (in seconds) servers are looked at, when
+    one is left out, and after how many seconds of silence a second one is asked as well (0: never).
     """
 
     attempts: int = 3
+    hedge_after: float = 0.0
     probe_interval: float = 10.0
     breaker: BreakerLimits = BreakerLimits()
 
@@ -251,6 +256,7 @@ class PoolRoute:
         self._tried: list[Member] = []
         self._least_window = 0
         self._member: Member | None = None
+        self._second: Member | None = None  # asked as well, while ``_member`` keeps silent
         self._last = self._go(pool.pick(need, self._key))
         if self._member is None:
             raise pool.full()
@@ -301,11 +307,53 @@ class PoolRoute:
         self._go(other)
         return True
 
+    @property
+    def hedges(self) -> bool:
+        """As the options say."""
+        return self._pool.options.hedge_after > 0
+
+    async def hedge(self) -> Upstream | None:
+        """After ``hedge_after`` the next best of the same priority, paid for from the budget:
+        silence is no failure, so a mere fallback is left alone.
+        """
+        await self._pool.sleep(self._pool.options.hedge_after)
+        if self._member is None or self._tries >= self._pool.options.attempts:
+            return None
+        other = self._pool.pick(
+            self._need,
+            self._key,
+            without=[*self._tried, self._member],
+            least_window=self._least_window,
+        )
+        if other is None or other.place.priority != self._member.place.priority:
+            return None
+        if not self._pool.budget.spend():
+            return None
+        self._tries += 1
+        other.enter()
+        self._second = other
+        log().info("hedged", name=self._member.name, second=other.name)
+        return other
+
+    def settle(self, answers: Upstream, *, other_waits: bool) -> None:
+        """The other one has been tried, and its place is free again."""
+        first, second = self._member, self._second
+        if first is None or second is None:
+            return
+        stays, leaves = (second, first) if answers is second else (first, second)
+        leaves.leave()
+        if other_waits:
+            self._pool.on_attempt(leaves.name, HEDGED)
+        self._tried.append(leaves)
+        self._member = self._last = stays
+        self._second = None
+
     def close(self) -> None:
         """Nothing runs any more."""
-        if self._member is not None:
-            self._member.leave()
-            self._member = None
+        for member in (self._member, self._second):
+            if member is not None:
+                member.leave()
+        self._member = self._second = None
 
     def _go(self, member: Member | None) -> Member:
         self.close()

@@ -46,6 +46,23 @@ class Route(Protocol):
         """
         ...
 
+    @property
+    def hedges(self) -> bool:
+        """Whether a second upstream may be asked while ``upstream`` keeps silent."""
+        ...
+
+    async def hedge(self) -> Upstream | None:
+        """Return when ``upstream`` has had the time it gets, with another one to ask as well;
+        ``None`` when there is none. It takes a place there until ``settle``.
+        """
+        ...
+
+    def settle(self, answers: Upstream, *, other_waits: bool) -> None:
+        """Of the two, this one is ``upstream`` from now on, and the place at the other is given
+        up; ``other_waits`` when that one had neither spoken nor failed.
+        """
+        ...
+
     def close(self) -> None:
         """The request has ended. May be called twice."""
         ...
@@ -66,6 +83,17 @@ class Direct:
     async def again(self, _fault: Fault) -> bool:
         """Never."""
         return False
+
+    @property
+    def hedges(self) -> bool:
+        """Never."""
+        return False
+
+    async def hedge(self) -> None:
+        """Nobody."""
+
+    def settle(self, _answers: Upstream, *, other_waits: bool) -> None:
+        """There is no other."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -55,6 +55,16 @@ class _HeldRoute:
     async def again(self, fault: Fault) -> bool:
         return await self._route.again(fault)
 
+    @property
+    def hedges(self) -> bool:
+        return self._route.hedges
+
+    async def hedge(self) -> Upstream | None:
+        return await self._route.hedge()
+
+    def settle(self, answers: Upstream, *, other_waits: bool) -> None:
+        self._route.settle(answers, other_waits=other_waits)
+
     def close(self) -> None:
         self._route.close()
         if self._generation is not None:

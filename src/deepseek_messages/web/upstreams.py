@@ -72,6 +72,7 @@ def make_pool(settings: Settings, shelf: Shelf | None = None) -> Pool:
     wishes = settings.pool
     options = PoolOptions(
         attempts=wishes.attempts,
+        hedge_after=wishes.hedge_after,
         probe_interval=wishes.probe_interval,
         breaker=BreakerLimits(
             failures=wishes.failures, cooldown=wishes.cooldown, return_time=wishes.return_time
