@@ -51,12 +51,21 @@ def serve(settings: Settings) -> None:
 
 
 def forbid_core_dumps() -> None:
-    """A dump would hold keys and prompts. Systems without such a limit have no such dumps."""
+    """A dump would hold keys and prompts. Systems without such a limit have no such dumps.
+
+    One byte is too little for any dump, and Linux gives none to a handler (``core_pattern`` with
+    a pipe, as systemd-coredump and apport have it) at exactly this limit; at 0 it would
+    (``fs/coredump.c``, "cprm.limit of 1").
+    """
     try:
         import resource  # noqa: PLC0415 - not on every system
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = int(sys.platform == "linux")
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 
 
 class _Loading:

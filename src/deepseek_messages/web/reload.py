@@ -11,6 +11,8 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from deepseek_messages.settings import Settings, SettingsError, Source
 from deepseek_messages.store.keys import KeyFileError, Keyring
 from deepseek_messages.store.models import ModelError
@@ -22,6 +24,18 @@ from deepseek_messages.web.guard import Guard
 # What a reload changes; of the rest it is told that a restart is needed.
 UPSTREAM_SECTIONS = ("upstream", "upstreams", "pool", "embedded")
 KEY_SECTIONS = ("auth",)
+
+
+def renewed(settings: Settings, source: Source | None) -> Settings:
+    """``settings`` with what a reload would change by now, for a process that starts later than
+    the others; unchanged when the settings cannot be read.
+    """
+    try:
+        new = source.read() if source is not None else settings
+    except SettingsError:
+        return settings
+    names = (*UPSTREAM_SECTIONS, *KEY_SECTIONS)
+    return replace(settings, **{name: getattr(new, name) for name in names})
 
 
 class Reloader:

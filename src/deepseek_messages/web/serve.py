@@ -21,6 +21,7 @@ from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import flush, log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
+from deepseek_messages.web.reload import renewed
 from deepseek_messages.web.upstreams import Progress
 from deepseek_messages.web.workers import WorkersError, run_workers
 
@@ -69,14 +70,21 @@ def serve(
     with bind(settings.server.host, settings.server.port) as listener:
         info = _info(listener, first_key(settings))
 
-        def work(ready: Callable[[], None]) -> None:
+        def run(now: Settings, ready: Callable[[], None]) -> None:
             try:
-                _server(settings, ready, progress, source).run(sockets=[listener])
+                _server(now, ready, progress, source).run(sockets=[listener])
             finally:
                 flush()
 
+        def work(ready: Callable[[], None]) -> None:
+            """As the workers that have read the settings again since the start."""
+            try:
+                run(renewed(settings, source), ready)
+            except ServeError:  # they could not use them either
+                run(settings, ready)
+
         if settings.server.workers == 1:
-            work(lambda: on_ready(info))
+            run(settings, lambda: on_ready(info))
             return
         try:
             run_workers(settings.server.workers, work, lambda: on_ready(info))

@@ -1,19 +1,35 @@
 """Several processes behind one listening socket: each has an event loop and a core of its own.
 
 The parent serves nothing. It waits until all workers listen, hands signals on, and ends when they
-have ended. A worker that ends unasked takes the others with it: whoever watches the server starts
-it anew, and nobody meets half a server.
+have ended. A worker that dies is replaced; the others go on. One that dies before it served at all,
+or one death after the other, is no accident: then all end, after their answers, and whoever
+watches the server starts it anew.
 """
 
 import contextlib
 import os
 import select
 import signal
+import struct
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Self
 
+from deepseek_messages.telemetry.logs import log
+
 STOPS = (signal.SIGINT, signal.SIGTERM)
+
+# Handed on as it is: the workers read their settings again.
+RELOAD = getattr(signal, "SIGHUP", None)
+
+# systemd gives up after five starts, too (``StartLimitBurst``), though within ten seconds: a
+# worker takes about one to start.
+MOST_DEATHS = 5
+WITHIN = 60.0
+
+_PID = struct.Struct("i")
 
 Work = Callable[[Callable[[], None]], None]
 
@@ -29,9 +45,9 @@ def run_workers(count: int, work: Work, on_ready: Callable[[], None]) -> None:
     """
     if not hasattr(os, "fork"):
         raise WorkersError("server.workers: this system cannot fork; serve with one worker")
-    with _Parent(count, on_ready) as parent:
+    with _Parent(count, work, on_ready) as parent:
         for _ in range(count):
-            parent.start(work)
+            parent.start()
         parent.watch()
 
 
@@ -40,10 +56,13 @@ class _Parent:
     and none interrupts anything.
     """
 
-    def __init__(self, count: int, on_ready: Callable[[], None]) -> None:
-        self._missing = count  # workers that do not serve yet
+    def __init__(self, count: int, work: Work, on_ready: Callable[[], None]) -> None:
+        self._missing = count  # workers that were to serve at first and do not yet
         self._on_ready = on_ready
+        self._work = work
         self._running: set[int] = set()
+        self._serving: set[int] = set()
+        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
         self._stopping = False
         self._failed = False
 
@@ -53,7 +72,7 @@ class _Parent:
         self._lifeline = os.pipe()  # nothing is ever said on it: its end tells that we are gone
         os.set_blocking(self._signals[1], False)
         self._wakeup = signal.set_wakeup_fd(self._signals[1], warn_on_full_buffer=False)
-        watched = (*STOPS, signal.SIGCHLD)
+        watched = (*STOPS, signal.SIGCHLD, *([RELOAD] if RELOAD else []))
         self._before = {each: signal.signal(each, lambda *_: None) for each in watched}
         return self
 
@@ -64,7 +83,7 @@ class _Parent:
         for end in (*self._signals, *self._ready, *self._lifeline):
             os.close(end)
 
-    def start(self, work: Work) -> None:
+    def start(self) -> None:
         """Start a worker."""
         pid = os.fork()
         if pid:
@@ -75,17 +94,17 @@ class _Parent:
             os.setpgid(0, 0)  # a terminal's Ctrl-C goes to the parent only, which hands it on
             signal.set_wakeup_fd(-1)
             for each in self._before:
-                signal.signal(each, signal.SIG_DFL)
+                signal.signal(each, signal.SIG_IGN if each == RELOAD else signal.SIG_DFL)
             os.close(self._lifeline[1])
             threading.Thread(target=self._outlive_nobody, daemon=True).start()
-            work(self._serves)
+            self._work(self._serves)
             status = 0
         finally:
             os._exit(status)
 
     def _serves(self) -> None:
         """In a worker: it accepts connections."""
-        os.write(self._ready[1], b".")
+        os.write(self._ready[1], _PID.pack(os.getpid()))
 
     def _outlive_nobody(self) -> None:
         """In a worker: stop it when the parent is gone, however it went."""
@@ -93,34 +112,60 @@ class _Parent:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def watch(self) -> None:
-        """Return when all workers have ended. Raises ``WorkersError`` if one did so unasked."""
+        """Return when all workers have ended. Raises ``WorkersError`` if they had to."""
         while self._running:
             spoke, _, _ = select.select([self._signals[0], self._ready[0]], [], [])
             if self._ready[0] in spoke:
-                self._missing -= len(os.read(self._ready[0], 1024))
-                if self._missing == 0 and not self._stopping:
-                    self._on_ready()
+                self._hear()
             if self._signals[0] in spoke:
                 came = set(os.read(self._signals[0], 1024))
                 self._reap()
+                if RELOAD in came:
+                    self._tell(RELOAD)
                 if came.intersection(STOPS):
                     self._stop()
         if self._failed:
-            raise WorkersError("a worker process ended; its log says why")
+            raise WorkersError("worker processes ended; the log says why")
+
+    def _hear(self) -> None:
+        """Who serves now. What is written at once arrives whole: it is less than ``PIPE_BUF``."""
+        for (pid,) in _PID.iter_unpack(os.read(self._ready[0], 256 * _PID.size)):
+            self._serving.add(pid)
+            if self._missing:
+                self._missing -= 1
+                if not self._missing and not self._stopping:
+                    self._on_ready()
 
     def _reap(self) -> None:
         for pid in tuple(self._running):
-            ended, _ = os.waitpid(pid, os.WNOHANG)
+            ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
                 continue
             self._running.discard(pid)
             if not self._stopping:
-                self._failed = True
-                self._stop()
+                self._lost(pid, os.waitstatus_to_exitcode(status))
+
+    def _lost(self, pid: int, code: int) -> None:
+        """Replace a worker, unless that has no prospect. ``code`` is negative for a signal."""
+        served = pid in self._serving
+        self._serving.discard(pid)
+        now = time.monotonic()
+        often = len(self._deaths) == MOST_DEATHS and now - self._deaths[0] < WITHIN
+        self._deaths.append(now)
+        replaced = served and not often
+        log().error("worker ended", pid=pid, code=code, replaced=replaced)
+        if replaced:
+            self.start()
+        else:
+            self._failed = True
+            self._stop()
 
     def _stop(self) -> None:
         """Ask every worker to stop; a second time, not to wait for what runs."""
         self._stopping = True
+        self._tell(signal.SIGTERM)
+
+    def _tell(self, number: int) -> None:
         for pid in self._running:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, number)

@@ -12,6 +12,7 @@ from deepseek_messages.settings import Settings, Source, load_settings
 from deepseek_messages.store.keys import digest_of
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.web.app import Parts, create_app
+from deepseek_messages.web.reload import renewed
 from deepseek_messages.web.upstreams import Shelf, make_upstream
 from tests.support.asgi import serve_app
 from tests.support.client import HELLO, Client
@@ -178,3 +179,13 @@ def test_operators_see_how_each_upstream_fares(tmp_path: Path) -> None:
     assert 'upstream_attempts_total{outcome="served",upstream="one"} 1.0' in metrics
     assert 'deepseek_messages_upstream_health{state="closed",upstream="one"} 1.0' in metrics
     assert 'deepseek_messages_upstream_open_requests{upstream="one"} 0.0' in metrics
+
+
+def test_a_worker_that_starts_later_begins_with_what_a_reload_has_changed(rig: Rig) -> None:
+    rig.write(DOUBLE + "weight = 2\n[server]\nport = 1234\n")
+    now = renewed(rig.settings, rig.source)
+    assert now.upstreams[0].weight == 2
+    assert now.server == rig.settings.server  # at the next start
+    rig.write("not toml")
+    assert renewed(rig.settings, rig.source) == rig.settings
+    assert renewed(rig.settings, None) == rig.settings

@@ -1,4 +1,4 @@
-"""Several processes behind one socket: all serve, all stop, and one that ends ends all."""
+"""Several processes behind one socket: all serve, all stop, and one that dies is replaced."""
 
 import os
 import signal
@@ -11,6 +11,8 @@ from typing import IO
 
 import pytest
 
+from deepseek_messages.web.workers import MOST_DEATHS
+
 Start = Callable[[str], subprocess.Popen[str]]
 
 SERVER = """
@@ -21,6 +23,7 @@ SERVER = """
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         os.write(1, b"worker %d\\n" % os.getpid())
         ready()
+        os.write(1, b"serves %d\\n" % os.getpid())
         {body}
 
     try:
@@ -59,7 +62,8 @@ def workers_of(output: IO[str] | None) -> list[int]:
     found = []
     while (line := output.readline().split()) != ["ready"]:
         assert line, "ended before it was ready"
-        found.append(int(line[1]))
+        if line[0] == "worker":
+            found.append(int(line[1]))
     return found
 
 
@@ -75,11 +79,56 @@ def test_a_signal_stops_every_worker(start: Start, sig: signal.Signals) -> None:
             os.kill(worker, 0)
 
 
-def test_a_worker_that_ends_unasked_ends_the_server(start: Start) -> None:
+def numbers(output: IO[str] | None, word: str) -> Iterator[int]:
+    """The process ids that are told with this word, as they come."""
+    assert output is not None
+    for line in output:
+        if line.startswith(f"{word} "):
+            yield int(line.split()[1])
+
+
+def test_a_worker_that_dies_is_replaced_and_the_others_stay(start: Start) -> None:
     process = start(WAIT)
-    os.kill(workers_of(process.stdout)[0], signal.SIGKILL)
+    dead, other = workers_of(process.stdout)
+    os.kill(dead, signal.SIGKILL)
+    new = next(each for each in numbers(process.stdout, "serves") if each not in (dead, other))
+    os.kill(other, 0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    for worker in (other, new):
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+def test_one_death_after_the_other_ends_the_server(start: Start) -> None:
+    process = start(WAIT)
+    dying, other = workers_of(process.stdout)
+    known = {dying, other}
+    for _ in range(MOST_DEATHS):
+        os.kill(dying, signal.SIGKILL)
+        dying = next(each for each in numbers(process.stdout, "serves") if each not in known)
+        known.add(dying)
+    os.kill(dying, signal.SIGKILL)
     assert process.wait() == 1
-    assert process.stderr.read() == "a worker process ended; its log says why\n"
+    assert process.stderr.read() == "worker processes ended; the log says why\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(other, 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+def test_the_signal_to_read_settings_again_reaches_every_worker(start: Start) -> None:
+    process = start(
+        "signal.signal(signal.SIGHUP, lambda *_: os.write(1, b'told %d\\n' % os.getpid()));"
+        " os.write(1, b'listens %d\\n' % os.getpid());"
+        " [signal.pause() for _ in range(9)]"
+    )
+    listening = numbers(process.stdout, "listens")
+    workers = {next(listening), next(listening)}
+    process.send_signal(signal.SIGHUP)
+    told = numbers(process.stdout, "told")
+    assert {next(told), next(told)} == workers
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
 
 
 def test_workers_do_not_outlive_the_server(start: Start) -> None:
