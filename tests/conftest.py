@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Each row of the compatibility table has a test that proves it.
-pytest_plugins = ["tests.rows"]
+# Each row of the compatibility table has a test that proves it; no test lets a key or a prompt out.
+pytest_plugins = ["tests.rows", "tests.canary"]
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 

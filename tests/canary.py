@@ -1,0 +1,204 @@
+"""Keys and prompts are in no log line, no metric and no error: watched in every test.
+
+Whatever a test sends through ``tests.support.client``, or any client to a server of this process,
+is a canary, and so is every ``Secret`` of its settings. Logs of every test pass through the real
+redaction into a sink; they, every metric, and the bodies of errors are searched when it ends.
+"""
+
+import logging
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+
+from deepseek_messages.service.answer import Answerer
+from deepseek_messages.settings import Secret
+from deepseek_messages.telemetry import logs
+from deepseek_messages.telemetry.metrics import Metrics
+from deepseek_messages.wire.messages import MessagesRequest
+from tests.support.client import Client, Reply
+
+# Shorter words mean something else as well ("ping", "a", "me").
+SHORTEST_KEY = 6
+SHORTEST_PROMPT = 12
+
+CREDENTIALS = ("x-api-key", "authorization", "proxy-authorization")
+
+# A test that makes a line hold a secret on purpose, to see what is watched.
+MARK = "leaks_on_purpose"
+
+
+class Watch:
+    """What was said and what was told. One for the whole run; prompts are a test's own."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.prompts: set[str] = set()
+        self.told: list[str] = []
+        self.metrics: weakref.WeakSet[Metrics] = weakref.WeakSet()
+        self.recent: list[Metrics] = []  # made by this test, which may have dropped them
+
+    def sent(self, body: object, headers: Any = None) -> None:
+        """A request: its words and its credentials must not be told."""
+        for name, value in dict(headers or {}).items():
+            if str(name).lower() in CREDENTIALS:
+                self.key(str(value).removeprefix("Bearer ").strip())
+        if isinstance(body, dict):
+            for name in ("system", "messages", "tools", "metadata"):
+                self.prompts.update(_words(body.get(name)))
+
+    def key(self, value: str) -> None:
+        """A credential."""
+        if len(value) >= SHORTEST_KEY:
+            self.keys.add(value)
+
+    def leaks(self) -> list[str]:
+        """Every key or prompt that was told, with the beginning of where."""
+        places = dict.fromkeys([*self.told, *self._metrics()])
+        return [
+            f"{secret!r} in {place[:200]!r}"
+            for place in places
+            for secret in (*self.keys, *self.prompts)
+            if secret in place
+        ]
+
+    def _metrics(self) -> Iterator[str]:
+        for metrics in {id(each): each for each in (*self.metrics, *self.recent)}.values():
+            for family in metrics._registry.collect():
+                for sample in family.samples:
+                    yield " ".join(sample.labels.values())
+
+    def forget(self) -> None:
+        """The test has ended. Keys stay: what was made for several tests is still in use."""
+        self.prompts.clear()
+        self.told.clear()
+        self.recent.clear()
+
+
+def _words(value: object) -> Iterator[str]:
+    """What a person or a tool said, in any depth; not the API's own words."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _words(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if name not in ("type", "name", "role", "id", "tool_use_id", "media_type", "data"):
+                yield from _words(each)
+    elif isinstance(value, str) and len(value) >= SHORTEST_PROMPT:
+        yield value
+
+
+WATCH = Watch()
+
+
+class _Tee:
+    """Where a test wants its logs, with us reading along."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+
+    def write(self, text: str) -> Any:
+        WATCH.told.append(text)
+        return self._out.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+
+class _Sink:
+    """A place for logs that nobody else wants."""
+
+    def write(self, text: str) -> None:
+        WATCH.told.append(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARK}: the watched sink is to find something")
+    _follow(Client, "send", lambda _, _method, _path, body=None, headers=None: (body, headers))
+    _follow_answers()
+    made_secret, made_metrics, configured = Secret.__init__, Metrics.__init__, logs.configure
+    captured = structlog.testing.LogCapture.__call__
+
+    def secret(self: Secret, value: str) -> None:
+        made_secret(self, value)
+        WATCH.key(value.strip())
+
+    def metrics(self: Metrics, **options: Any) -> None:
+        made_metrics(self, **options)
+        WATCH.metrics.add(self)
+        WATCH.recent.append(self)
+
+    def configure(level: str = "info", style: Any = "console", out: Any = None) -> None:
+        configured(level, style, None if out is None else _Tee(out))  # type: ignore[arg-type]
+
+    def capture(self: Any, logger: Any, name: str, event: Any) -> Any:
+        WATCH.told.append(logs._as_json(logger, name, logs._redacted(logger, name, dict(event))))
+        return captured(self, logger, name, event)
+
+    _put(Secret, "__init__", secret)
+    _put(Metrics, "__init__", metrics)
+    _put(logs, "configure", configure)
+    _put(structlog.testing.LogCapture, "__call__", capture)
+
+
+def _put(place: Any, name: str, value: Any) -> None:
+    setattr(place, name, value)
+
+
+def _follow(place: Any, name: str, asked: Any) -> None:
+    original = getattr(place, name)
+
+    def sent(self: Any, *args: Any, **more: Any) -> Any:
+        body, headers = asked(self, *args, **more)
+        WATCH.sent(body, {**self.headers, **(headers or {})})
+        return original(self, *args, **more)
+
+    _put(place, name, sent)
+
+
+def _follow_answers() -> None:
+    """What reaches the answerer, whichever way: the SDKs, Claude Code, raw sockets. And what
+    clients are told in errors.
+    """
+    original, whole = Answerer.answer, Reply.__init__
+
+    async def answer(
+        self: Any, request: MessagesRequest, caller: Any, *args: Any, **more: Any
+    ) -> Any:
+        WATCH.sent(msgspec.json.decode(msgspec.json.encode(request)))
+        WATCH.key(caller.credential or "")
+        return await original(self, request, caller, *args, **more)
+
+    def reply(self: Any, status: int, headers: Any, body: bytes) -> None:
+        whole(self, status, headers, body)
+        if status >= 400:
+            WATCH.told.append(body.decode("utf-8", "replace"))
+
+    _put(Answerer, "answer", answer)
+    _put(Reply, "__init__", reply)
+
+
+@pytest.fixture(autouse=True)
+def canaries(request: pytest.FixtureRequest) -> Iterator[Watch]:
+    """Fails the test when something that was sent is told in a log, a metric or an error."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, logs._redacted, logs._as_json],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=structlog.WriteLoggerFactory(file=_Sink()),  # type: ignore[arg-type]
+        cache_logger_on_first_use=False,
+    )
+    forward = logs._Forward()
+    logging.getLogger().addHandler(forward)
+    yield WATCH
+    logging.getLogger().removeHandler(forward)
+    structlog.reset_defaults()
+    leaks = WATCH.leaks()
+    WATCH.forget()
+    on_purpose = request.node.get_closest_marker(MARK) is not None
+    assert bool(leaks) == on_purpose, leaks
