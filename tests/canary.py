@@ -8,6 +8,7 @@ redaction into a sink; they, every metric, and the bodies of errors are searched
 import logging
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -184,9 +185,13 @@ def _follow_answers() -> None:
     _put(Reply, "__init__", reply)
 
 
-@pytest.fixture(autouse=True)
-def canaries(request: pytest.FixtureRequest) -> Iterator[Watch]:
-    """Fails the test when something that was sent is told in a log, a metric or an error."""
+@contextmanager
+def _logs_read_along() -> Iterator[None]:
+    """Logs go to the sink, unless a fixture of several tests captures them (seen there, too)."""
+    processors = structlog.get_config()["processors"]
+    if any(isinstance(each, structlog.testing.LogCapture) for each in processors):
+        yield
+        return
     structlog.configure(
         processors=[structlog.processors.add_log_level, logs._redacted, logs._as_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
@@ -195,9 +200,16 @@ def canaries(request: pytest.FixtureRequest) -> Iterator[Watch]:
     )
     forward = logs._Forward()
     logging.getLogger().addHandler(forward)
-    yield WATCH
+    yield
     logging.getLogger().removeHandler(forward)
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def canaries(request: pytest.FixtureRequest) -> Iterator[Watch]:
+    """Fails the test when something that was sent is told in a log, a metric or an error."""
+    with _logs_read_along():
+        yield WATCH
     leaks = WATCH.leaks()
     WATCH.forget()
     on_purpose = request.node.get_closest_marker(MARK) is not None
