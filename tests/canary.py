@@ -188,6 +188,7 @@ def _follow_answers() -> None:
 @contextmanager
 def _logs_read_along() -> Iterator[None]:
     """Logs go to the sink, unless a fixture of several tests captures them (seen there, too)."""
+    logs._json_info, logs._pending = False, None  # of a server that ran in this process before
     processors = structlog.get_config()["processors"]
     if any(isinstance(each, structlog.testing.LogCapture) for each in processors):
         yield
@@ -210,6 +211,7 @@ def canaries(request: pytest.FixtureRequest) -> Iterator[Watch]:
     """Fails the test when something that was sent is told in a log, a metric or an error."""
     with _logs_read_along():
         yield WATCH
+    logs.flush()
     leaks = WATCH.leaks()
     WATCH.forget()
     on_purpose = request.node.get_closest_marker(MARK) is not None
