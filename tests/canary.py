@@ -8,6 +8,7 @@ redaction into a sink; they, every metric, and the bodies of errors are searched
 import logging
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -190,30 +191,33 @@ def _follow_answers() -> None:
     _put(Reply, "__init__", reply)
 
 
-def _is_captured() -> bool:
-    """Whether a fixture of several tests captures what is logged; we read along there, too."""
+@contextmanager
+def _logs_read_along() -> Iterator[None]:
+    """Logs go to the sink, unless a fixture of several tests captures them (seen there, too)."""
+    logs._json_info, logs._pending = False, None  # of a server that ran in this process before
     processors = structlog.get_config()["processors"]
-    return any(isinstance(each, structlog.testing.LogCapture) for each in processors)
+    if any(isinstance(each, structlog.testing.LogCapture) for each in processors):
+        yield
+        return
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, logs._redacted, logs._as_json],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=structlog.WriteLoggerFactory(file=_Sink()),  # type: ignore[arg-type]
+        cache_logger_on_first_use=False,
+    )
+    forward = logs._Forward()
+    logging.getLogger().addHandler(forward)
+    yield
+    logging.getLogger().removeHandler(forward)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
 def canaries(request: pytest.FixtureRequest) -> Iterator[Watch]:
     """Fails the test when something that was sent is told in a log, a metric or an error."""
-    captured = _is_captured()
-    if not captured:
-        structlog.configure(
-            processors=[structlog.processors.add_log_level, logs._redacted, logs._as_json],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-            logger_factory=structlog.WriteLoggerFactory(file=_Sink()),  # type: ignore[arg-type]
-            cache_logger_on_first_use=False,
-        )
-    logs._json_info, logs._lines = False, None  # as no test before had configured anything
-    forward = logs._Forward()
-    logging.getLogger().addHandler(forward)
-    yield WATCH
-    logging.getLogger().removeHandler(forward)
-    if not captured:
-        structlog.reset_defaults()
+    with _logs_read_along():
+        yield WATCH
+    logs.flush()
     leaks = WATCH.leaks()
     WATCH.forget()
     on_purpose = request.node.get_closest_marker(MARK) is not None

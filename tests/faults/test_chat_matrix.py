@@ -76,6 +76,7 @@ FAULTS: dict[str, tuple[Sequence[Step], Outcome]] = {
     "JSON of another shape": ([chunk(b"\n\ndata: [1,2]\n\n"), Stall()], FaultKind.GARBAGE),
     "a frame over the limit": ([*map(chunk, OVERSIZED), Stall()], FaultKind.GARBAGE),
     "[DONE]": ([chunk(b"\n\n" + DONE), Stall()], END),
+    "a trickle": ([*(chunk(bytes([each])) for each in b"\n\n" + DONE), Stall()], END),
 }
 
 
@@ -83,6 +84,7 @@ FAULTS: dict[str, tuple[Sequence[Step], Outcome]] = {
 # ends before anything came is no answer.
 EXCEPTIONS: dict[tuple[str, str], Outcome] = {
     ("inside the first frame", "[DONE]"): FaultKind.GARBAGE,
+    ("inside the first frame", "a trickle"): FaultKind.GARBAGE,
     ("inside the first frame", "bytes that are no frames"): FaultKind.GARBAGE,
     ("after headers", "body ends"): FaultKind.GARBAGE,
 }

@@ -5,12 +5,20 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from deepseek_messages.service.tasks import running
 from deepseek_messages.translation import limits
 from deepseek_messages.web import bodies
+from deepseek_messages.wire.chat import (
+    ChatChunk,
+    ChatDelta,
+    ChunkChoice,
+    FunctionDelta,
+    ToolCallDelta,
+)
 from tests.support.app import Served, served
 from tests.support.client import HELLO, STREAM, read_reply
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
@@ -41,11 +49,20 @@ def reset(sock: socket.socket) -> None:
 
 LEAVING = {"closes": socket.socket.close, "resets": reset}
 
+HALF = ToolCallDelta(index=0, id="c", function=FunctionDelta(name="get", arguments='{"ci'))
+
+
+def part(**fields: Any) -> ChatChunk:
+    return ChatChunk(choices=[ChunkChoice(index=0, delta=ChatDelta(**fields))])
+
+
 # Where the answer stands when the client leaves: what the upstream has done until then.
 STAGES = {
     "before the upstream accepts": lambda gate: [Reached(gate), SILENCE, OPEN],
     "after the upstream accepted": lambda gate: [OPEN, Reached(gate), SILENCE],
     "mid text": lambda gate: [OPEN, text("Hel"), Reached(gate), SILENCE],
+    "mid thinking": lambda gate: [OPEN, part(reasoning_content="Let"), Reached(gate), SILENCE],
+    "half a tool call": lambda gate: [OPEN, part(tool_calls=[HALF]), Reached(gate), SILENCE],
     "after the text": lambda gate: [OPEN, text("Hello"), FINISH, Reached(gate), SILENCE],
 }
 

@@ -66,7 +66,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         name="upstream_attempts",
         kind="counter",
-        help="With several upstreams: tries at each, by outcome: served, or the kind of fault.",
+        help="With several upstreams: tries at each, by outcome: served, hedged (given up for a "
+        "faster one), or the kind of fault.",
         labels=("upstream", "outcome"),
     ),
     Metric(

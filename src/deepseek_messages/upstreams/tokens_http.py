@@ -168,6 +168,7 @@ class _TokenStream:
         self._last = Piece()  # the latest figures
         self._held: list[ChatChunk] = []  # the end, until the server's figures are there
         self._open = True
+        self._broken: Fault | None = None  # raised once what came before it was read
 
     async def read(self) -> Sequence[ChatChunk]:
         """The chunks that came together; empty at the end. Raises ``Fault``."""
@@ -179,6 +180,8 @@ class _TokenStream:
 
     async def _next(self) -> list[ChatChunk]:
         chunks: list[ChatChunk] = []
+        if self._broken is not None:
+            raise self._broken
         while not chunks and self._open:
             data = await self._reply.read()
             chunks = self._take(data) if data else self._last_frame()
@@ -196,8 +199,13 @@ class _TokenStream:
         for payload in self._parser.feed(data):
             if payload.strip() == DONE:
                 return chunks + self._end()
-            if payload.strip():
-                chunks += self._read(payload)
+            try:
+                chunks += self._read(payload) if payload.strip() else []
+            except Fault as fault:
+                if not chunks:
+                    raise
+                self._broken = fault
+                break
         if chunks:
             self._reply.begun()
         return chunks

@@ -1,0 +1,221 @@
+"""Every fault at every stage of an answer in tokens, from each kind of server, through the whole
+server: what its client gets, what is recorded, and that nothing is left behind.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import structlog
+
+from deepseek_messages.service.tasks import running
+from deepseek_messages.settings import Secret, UpstreamSettings
+from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
+from deepseek_messages.web.app import create_app
+from deepseek_messages.web.protocol import BoundedProtocol
+from deepseek_messages.wire.chat import AssistantMessage, FunctionCall, ToolCall
+from tests.faults.chat_bytes import DONE, frame
+from tests.faults.test_chat_matrix import BEFORE, FAULTS
+from tests.faults.test_server_matrix import STATUSES, Rig, check, wait_until
+from tests.support.app import settings_for
+from tests.support.client import HELLO, STREAM, Client
+from tests.support.gates import WAIT_SECONDS
+from tests.support.servers import (
+    Cut,
+    ReadRequest,
+    Stall,
+    Step,
+    answer,
+    assert_lawful,
+    chunk,
+    chunked_sse_head,
+    error_of,
+    raw_upstream,
+    serve_app,
+)
+from tests.support.token_server import TokenServerFake
+from tests.unit.upstreams.test_tokens_http import chat, written
+
+SERVERS = sorted(TOKEN_SERVERS)
+TOOL = {"name": "get_weather", "input_schema": {"type": "object"}}
+THINKING = {"max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+WAYS = {"stream": STREAM, "whole": HELLO}
+SHORT = 0.4  # seconds of silence that are taken for the end
+
+
+@cache
+def call_text() -> str:
+    """A call as the model writes it, cut inside an argument."""
+    call = ToolCall("c", FunctionCall("get_weather", '{"city": "Paris"}'))
+    text = written(chat(), AssistantMessage(content="", tool_calls=[call]), "v4.1")
+    return text[: text.index("Paris") + 3]
+
+
+def events(kind: str, text: str) -> list[bytes]:
+    """The frames of a whole answer."""
+    fake = TokenServerFake(kind, text)
+    fake.asked = [{"prompt": [1] * 7}]
+    return [frame(each) for each in fake.events()]
+
+
+def begun(kind: str, text: str) -> bytes:
+    """Frames of an answer that has come as far as ``text`` and goes on."""
+    every = events(kind, text)
+    end = {"vllm": 2, "sglang": 1, "llama.cpp": 2}[kind]
+    return b"".join(every[:-end])
+
+
+def finished(kind: str) -> bytes:
+    """Frames up to the finish reason; its figures come apart with vLLM only."""
+    every = events(kind, "Hi")
+    return b"".join(every[:-1] if kind == "vllm" else every)
+
+
+# The stage's name: the frames sent so far, whether the answer has its end, what is asked for.
+STAGES: dict[str, tuple[Any, bool, dict[str, Any]]] = {
+    "after headers": (lambda kind: b"", False, {}),
+    "inside the first frame": (lambda kind: events(kind, "never whole")[0][:25], False, {}),
+    "mid text": (lambda kind: begun(kind, "Hello there, my friend"), False, {}),
+    "mid thinking": (lambda kind: begun(kind, "Let me see"), False, THINKING),
+    "half a tool call": (lambda kind: begun(kind, call_text()), False, {"tools": [TOOL]}),
+    "after finish, before usage": (finished, True, {}),
+    "after usage, before [DONE]": (lambda kind: b"".join(events(kind, "Hi")), True, {}),
+}
+COUNTED = ("mid text", "mid thinking")  # what was seen of the answer has tokens of its own
+
+
+def piece(kind: str, ids: list[Any], **more: Any) -> bytes:
+    """One event with these token ids."""
+    match kind:
+        case "vllm":
+            return frame({"choices": [{"index": 0, "text": "", "token_ids": ids}], **more})
+        case "sglang":
+            meta = {"completion_tokens": 99, "finish_reason": None, **more}
+            return frame({"text": "", "output_ids": ids, "meta_info": meta})
+        case _:
+            return frame({"content": "", "tokens": ids, "stop": False, **more})
+
+
+OWN = {
+    "a token that does not exist": lambda kind: piece(kind, [10**12]),
+    "a negative token": lambda kind: piece(kind, [-1]),
+    "tokens that are no numbers": lambda kind: piece(kind, ["a", None, 1.5]),
+    "an error in the stream": lambda kind: frame({"error": {"message": "the node died"}}),
+    "an HTML page": lambda kind: b"<!doctype html><p>502\n\n",
+    "invalid UTF-8": lambda kind: b'data: {"text":"\xff"}\n\n',
+    "NaN": lambda kind: b'data: {"usage":{"prompt_tokens":NaN}}\n\n',
+    "negative usage": lambda kind: piece(
+        kind, [], usage={"prompt_tokens": -7, "completion_tokens": -3}, tokens_predicted=-3
+    ),
+    "a second answer": lambda kind: b"".join(events(kind, "Again")),
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def rig(request: pytest.FixtureRequest) -> Iterator[tuple[str, Rig]]:
+    kind = request.param
+    models = answer(json.dumps(TokenServerFake(kind).listing()).encode())
+    with (
+        raw_upstream([ReadRequest(), models, Cut()]) as upstream,
+        TemporaryDirectory() as directory,
+        structlog.testing.capture_logs() as log,
+    ):
+        settings = settings_for(
+            Path(directory),
+            auth={"mode": "open"},
+            upstream=UpstreamSettings(
+                kind="tokens",
+                server=kind,
+                base_url=upstream.url,
+                api_key=Secret("sk-upstream"),
+                proxy_from_env=False,
+                connect_timeout=1.0,
+                first_byte_timeout=SHORT,
+                idle_timeout=SHORT,
+            ),
+        )
+        with serve_app(create_app(settings), http=BoundedProtocol) as app:
+            client = Client(app.host, app.port)
+            assert client.get("/v1/models").status == 200  # believed from now on
+            yield kind, Rig(client, upstream, log)  # type: ignore[arg-type]
+            wait_until(lambda: running() == 0)
+            assert all(each.done.wait(WAIT_SECONDS) for each in upstream.connections)
+
+
+def play(
+    rig: tuple[str, Rig], stage: str, way: str, steps: Sequence[Step]
+) -> dict[str, Any] | None:
+    """The error that the client is told, if it is; how it is recorded is checked."""
+    kind, at = rig
+    made, complete, more = STAGES[stage]
+    sent = made(kind)
+    script = [ReadRequest(), chunked_sse_head(), *([chunk(sent)] if sent else []), *steps]
+    reply = at.ask(script, WAYS[way] | more)
+    error = check(reply, at.recorded)
+    if complete and error is None:
+        assert "Hi" in reply.body.decode()
+        assert at.recorded["tokens"]["in"] + at.recorded["tokens"]["cache_read"] > 0
+    if stage in COUNTED:
+        assert at.recorded["tokens"]["out"] > 0
+    return error
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_fault_within_an_answer(rig: tuple[str, Rig], stage: str, fault: str, way: str) -> None:
+    error = play(rig, stage, way, FAULTS[fault][0])
+    assert STAGES[stage][1] or error is not None
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fault", OWN)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_fault_of_its_own_kind(rig: tuple[str, Rig], stage: str, fault: str, way: str) -> None:
+    """Followed by the end of the body: whatever came, the answer ends and is no one else's."""
+    made = chunk(b"\n\n" + OWN[fault](rig[0]))
+    error = play(rig, stage, way, [made, chunk(DONE), chunk(b"")])
+    assert STAGES[stage][1] or error is not None or fault == "a second answer"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fault", BEFORE)
+def test_a_fault_before_an_answer(rig: tuple[str, Rig], fault: str, way: str) -> None:
+    reply = rig[1].ask(BEFORE[fault][0], WAYS[way])
+    assert check(reply, rig[1].recorded) is not None
+    assert reply.status >= 500
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("status", "ours"), STATUSES)
+def test_a_status_that_is_no_success(
+    rig: tuple[str, Rig], status: int, ours: int, way: str
+) -> None:
+    headers = {"location": "http://127.0.0.1:1/elsewhere", "retry-after": "7"}
+    reply = rig[1].ask(
+        [ReadRequest(), answer(b"<html>no</html>", status, headers), Cut()], WAYS[way]
+    )
+    found, _, message = reply.error()
+    assert found == ours, message
+    assert "<html>" not in message
+    if ours in (429, 529):
+        assert reply.headers["retry-after"] == "7"
+
+
+def test_what_an_abort_in_the_stream_says_is_told(rig: tuple[str, Rig]) -> None:
+    kind, at = rig
+    abort = {"type": "abort", "message": "the node died"}
+    said = (
+        frame({"text": "", "meta_info": {"finish_reason": abort}})
+        if kind == "sglang"
+        else frame({"error": {"message": "the node died"}})
+    )
+    sent = begun(kind, "Hello there, my friend") + said
+    reply = at.ask([ReadRequest(), chunked_sse_head(), chunk(sent), Stall()], STREAM)
+    error = error_of(assert_lawful(reply.body))
+    assert error is not None
+    assert "the node died" in error["message"]
