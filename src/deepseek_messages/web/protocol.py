@@ -41,6 +41,9 @@ BODY_PATIENCE = 0.1
 # Fields that offer another protocol (RFC 9110 §7.8), and belong to this connection only.
 OFFERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
+# How often a client that does not read is looked at within the time it is given.
+LOOKS = 4
+
 MALFORMED = ErrorDetail(type="invalid_request_error", message="Malformed HTTP request")
 HEAD_TOO_LARGE = ErrorDetail(
     type="invalid_request_error", message="Request header fields are too large"
@@ -65,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
         self._unread = 0  # bytes that waited for the client when it was last looked at
+        self._looks = 0  # how often nothing had been taken
         self._running: RequestResponseCycle | None = None  # the first of those in the pipeline
         # Only what is not wrapped in a middleware can be called directly.
         self._short_cut = type(self.app) is Front and self.limit_concurrency is None
@@ -85,6 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_write_clock()
         super().connection_lost(exc)
         self._wait_for_body()  # in vain, as its record will tell
+        self._unset_keepalive_if_required()  # uvicorn would keep us for it when the peer resets
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
@@ -122,6 +127,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _serve_shortly(self, known: KnownHead, data: bytes) -> bool:
         """Serve ``data`` without the parser, if it is a request like an earlier one."""
+        if self.flow.write_paused:
+            return False  # the ordinary way waits for a client that does not read its answers
         assert self._short_way is not None
         body = known.body(data)
         if body is None:
@@ -137,6 +144,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _take_up(self) -> DirectCycle:
         """The cycle of a request that has come as a whole."""
+        self._stop_write_clock()
         self.cycle = self._running = cycle = self._direct_cycle(keep_alive=True)
         cycle.more_body = False
         return cycle
@@ -280,7 +288,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        if not self.flow.write_paused:
+            self._stop_write_clock()
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """All of an answer is written; what the system did not take waits for the client."""
+        super().on_response_complete()
+        if self._running is None or self._running.response_complete:
+            self._watch_rest()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -315,6 +331,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """There is room again."""
         self._stop_write_clock()
         super().resume_writing()
+        if self._running is not None and self._running.response_complete:
+            self._watch_rest()
 
     def _grow(self, size: int) -> None:
         self._fields_size += size
@@ -339,6 +357,7 @@ class BoundedProtocol(HttpToolsProtocol):
         ) % (len(body), name.encode())
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+        self._watch_rest()
 
     def _answering(self) -> bool:
         """Whether an answer is owed that the bytes just read have no part in."""
@@ -352,17 +371,33 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
 
+    def _watch_rest(self) -> None:
+        """Nothing more will be written, so nothing will be paused: see that the rest is taken."""
+        if self._write_clock is None and self.transport.get_write_buffer_size():
+            self._watch_writing()
+
     def _watch_writing(self) -> None:
         self._unread = self.transport.get_write_buffer_size()
-        self._write_clock = self.loop.call_later(self.write_timeout, self._look_at_writing)
+        self._looks = 0
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._write_clock = self.loop.call_later(self.write_timeout / LOOKS, self._look_at_writing)
 
     def _look_at_writing(self) -> None:
-        """Cut a client off that took nothing at all; a slow one may go on."""
-        if self.transport.get_write_buffer_size() < self._unread:
+        """Cut a client off that took nothing at all for so long; a slow one may go on."""
+        self._write_clock = None
+        unread = self.transport.get_write_buffer_size()
+        if not unread:
+            return
+        if unread < self._unread:
             self._watch_writing()
             return
-        self._write_clock = None
-        self.transport.abort()
+        self._looks += 1
+        if self._looks < LOOKS:
+            self._look_again()
+        else:
+            self.transport.abort()
 
     def _stop_head_clock(self) -> None:
         if self._head_clock is not None:

@@ -160,6 +160,9 @@ def test_a_slow_reader_is_cut_off_only_when_it_takes_nothing() -> None:
         transport.waiting = waiting
         clocks.pop()()
         assert not transport.aborted
+    for _ in range(protocol.LOOKS - 1):
+        clocks.pop()()
+        assert not transport.aborted
     clocks.pop()()
     assert transport.aborted
     assert not clocks
