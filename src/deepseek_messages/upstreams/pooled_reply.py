@@ -10,8 +10,9 @@ from deepseek_messages.upstreams import http_faults
 from deepseek_messages.upstreams.http_coding import Inflater
 from deepseek_messages.upstreams.http_reply import KNOWN_CODINGS, Deadlines, read_up_to
 
-# Bytes of a body that wait to be read before the network has to wait.
-HIGH_WATER = 256 * 1024
+# Bytes of a body that wait to be read before the network has to wait (as asyncio's streams have
+# it). uvloop reads up to 250 KiB at a time on top of them.
+HIGH_WATER = 64 * 1024
 
 
 class StaleError(Exception):
