@@ -37,6 +37,10 @@ MAX_JSON_DEPTH = 128
 # Anthropic: "at most 100 000" messages in one request.
 MAX_MESSAGES = 100_000
 
+# JSON objects in one request that are not empty: five for each message of the longest history. What
+# they cost is not their bytes but their number (Jackson bounds tokens likewise: maxTokenCount).
+MAX_OBJECTS = 500_000
+
 # Claude Code drops a silent stream after 300 s; another gateway's users saw 15 s.
 PING_INTERVAL = 10.0
 

@@ -12,7 +12,7 @@ import re
 import msgspec
 from msgspec import Raw
 
-from deepseek_messages.translation.limits import MAX_JSON_DEPTH, MAX_MESSAGES
+from deepseek_messages.translation.limits import MAX_JSON_DEPTH, MAX_MESSAGES, MAX_OBJECTS
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.messages import (
     ContentBlock,
@@ -23,6 +23,11 @@ from deepseek_messages.wire.messages import (
 )
 
 ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
+
+_SMALLEST = len(b'{"":1},')
+_SLICE = 1024 * 1024
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _request = msgspec.json.Decoder(MessagesRequest)
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -47,7 +52,20 @@ def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
     return request
 
 
+def _count_objects(body: bytes) -> None:
+    """Refuse a body of so many objects that to read it would take too long. A brace before a quote
+    begins one; in a text the quote would be escaped.
+    """
+    found = 0
+    for start in range(0, len(body), _SLICE):
+        found += body.count(b'{"', start, start + _SLICE)
+        if found > MAX_OBJECTS:
+            raise Refusal(f"The request body holds more than {MAX_OBJECTS} objects")
+
+
 def _decode(body: bytes) -> MessagesRequest:
+    if len(body) > MAX_OBJECTS * _SMALLEST:
+        _count_objects(body)
     try:
         if not body.isascii():
             body.decode("utf-8")  # raw JSON is passed on unread: it must be proper text too
@@ -270,6 +288,8 @@ def _syntax_message(body: bytes, error: str) -> str:
 
 def _is_python_json(body: bytes) -> bool:
     """The standard library takes unpaired surrogates; if it takes this, that was the fault."""
+    if not _SURROGATE.search(body):
+        return False
     try:
         json.loads(body)
     except (ValueError, RecursionError):

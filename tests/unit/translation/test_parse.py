@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.limits import MAX_OBJECTS
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.messages import UnknownBlock
@@ -197,6 +198,17 @@ def test_json_error_is_told_with_its_place(data: bytes, message: str) -> None:
 @pytest.mark.parametrize("data", [b"[]", b"5", b'"x"', b"null"])
 def test_body_must_be_an_object(data: bytes) -> None:
     assert refusal_of(data).message == "Input should be a valid object"
+
+
+def test_too_many_objects_are_refused_before_they_are_read() -> None:
+    blocks = b'{"type":"text","text":""},' * (MAX_OBJECTS + 1)
+    data = b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[' + blocks
+    assert refusal_of(data).message == "The request body holds more than 500000 objects"
+
+
+def test_braces_in_a_text_are_no_objects() -> None:
+    text = '{"a": 1}' * (MAX_OBJECTS + 1)
+    assert parse_request(body(messages=said({"type": "text", "text": text}))).messages
 
 
 def test_invalid_utf8_in_raw_json_is_refused() -> None:
