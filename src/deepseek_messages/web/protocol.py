@@ -261,7 +261,7 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle, known = self.cycle, self._known
         assert self._body_clock is not None
         assert isinstance(cycle, DirectCycle)
-        if known is not None and self._short_way is not None:
+        if known is not None and self._short_way is not None and not self.flow.write_paused:
             body = bytes(cycle.body)
             short = self._short_way.begin(known, body, lambda: cycle, self._start_task)
             if short is not None:
