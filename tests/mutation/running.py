@@ -5,6 +5,7 @@ for one mutant after the other, forks a child that puts the mutant's code in pla
 original's and runs the tests that reach its statement, until one fails.
 """
 
+import ast
 import contextlib
 import gc
 import mmap
@@ -256,6 +257,8 @@ class Live:
         self.caches = [
             thing for thing in gc.get_objects() if type(thing).__name__ == "_lru_cache_wrapper"
         ]
+        packages = {path.parent for path, _ in sources.values()}
+        self.memos = [memo for package in packages for memo in memos(package)]
 
     def put(self, mutant: Mutant) -> bool:
         """Give the mutant's code to the functions of its place, and forget cached results.
@@ -283,11 +286,11 @@ class Live:
                     put = True
         for cache in self.caches:
             cache.cache_clear()
+        for memo in self.memos:
+            memo.clear()
         return put
 
     def put_defaults(self, mutant: Mutant, changed: bytes, code: CodeType) -> bool:
-        import ast
-
         node = dict(functions(ast.parse(changed)))[mutant.function]
         each = next(c for c in codes(code) if c.co_qualname == mutant.function)
         for function in self.found.get(_key(each), ()):
@@ -301,6 +304,20 @@ class Live:
             function.__kwdefaults__ = {name.arg: value(of) for name, of in pairs if of is not None}
             return True
         return False
+
+
+def memos(package: Path) -> Iterator[dict[Any, Any]]:
+    """What the package's modules remember: dicts that begin empty, and those of a ``Memo``."""
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if path is None or Path(path).parent != package:
+            continue
+        for node in ast.parse(Path(path).read_bytes()).body:
+            if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.value) == "{}":
+                yield getattr(module, ast.unparse(node.target))
+        for value in list(vars(module).values()):
+            if type(value).__name__ == "Memo":
+                yield value._kept
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:

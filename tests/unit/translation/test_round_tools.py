@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from deepseek_messages.translation.citations import INSTRUCTION
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM
 from deepseek_messages.translation.faults import garbage
 from deepseek_messages.translation.rounds import MAX_ROUNDS, Need
@@ -97,7 +98,7 @@ def test_the_model_reads_the_result_behind_its_call() -> None:
         {
             "role": "tool",
             "tool_call_id": "srvtoolu_c",
-            "content": "1. T (1 day)\nhttps://e.com\nAn excerpt.",
+            "content": f"{INSTRUCTION}\n\n1. T (1 day)\nhttps://e.com\n[passage 1] An excerpt.",
         },
     ]
     assert second["max_tokens"] == first["max_tokens"] - 5
@@ -161,7 +162,11 @@ def test_uses_are_counted_by_tool() -> None:
         {
             "type": "web_fetch_result",
             "url": "u",
-            "content": {"type": "document", "title": "D", "source": {"data": "words"}},
+            "content": {
+                "type": "document",
+                "title": "D",
+                "source": {"type": "text", "data": "words"},
+            },
         }
     )
     done = play(both, DONE, tools=tools, hosted=WEB, outcomes=[FOUND, fetched])

@@ -9,6 +9,13 @@ from msgspec import Raw
 from deepseek_messages.translation.dialects import DEEPSEEK
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
+from deepseek_messages.translation.result_text import (
+    ERROR,
+    Reading,
+    readable,
+    references,
+    with_definitions,
+)
 from deepseek_messages.translation.round_parts import (
     MadeCall,
     call_request,
@@ -19,18 +26,14 @@ from deepseek_messages.translation.round_parts import (
     with_said,
 )
 from deepseek_messages.translation.server_tools import (
-    ERROR,
-    MAX_RESULT_CHARS,
     Kind,
     Outcome,
     ServerTool,
     failed,
     kind_of,
-    readable,
-    references,
     result_block,
-    with_definitions,
 )
+from deepseek_messages.translation.sources import Library
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.translation.tries import ask_for_json, fits
 from deepseek_messages.wire.chat import (
@@ -54,10 +57,15 @@ def raw(value: Any) -> Raw:
     return Raw(json.dumps(value).encode())
 
 
+def reading() -> Reading:
+    return Reading(call_id="c", seal=SEAL, library=Library(cites_hosted=False))
+
+
 def page(**fields: Any) -> dict[str, Any]:
     return {"type": "web_search_result", "title": "T", "url": "u", **fields}
 
 
+UNSHOWN = "u\n\n[a document that cannot be shown to this model]"
 SEALED = SEAL.seal("Words.")
 READ: dict[str, tuple[Kind, Any, str]] = {
     "pages": (
@@ -73,17 +81,17 @@ READ: dict[str, tuple[Kind, Any, str]] = {
     "what is no page": ("web_search", [5, page()], "1. T\nu"),
     "a document": (
         "web_fetch",
-        {"url": "u", "content": {"title": "T", "source": {"data": "D"}}},
+        {"url": "u", "content": {"title": "T", "source": {"type": "text", "data": "D"}}},
         "T\nu\n\nD",
     ),
     "a document without a title": (
         "web_fetch",
-        {"url": "u", "content": {"source": {"data": "D"}}},
+        {"url": "u", "content": {"title": 5, "source": {"type": "text", "data": "D"}}},
         "u\n\nD",
     ),
-    "a document without data": ("web_fetch", {"url": "u", "content": {"source": {}}}, "u\n\n"),
-    "a document without a source": ("web_fetch", {"url": "u", "content": {"source": 5}}, "u\n\n"),
-    "a document that is none": ("web_fetch", {"content": 5}, "\n\n"),
+    "a document without data": ("web_fetch", {"url": "u", "content": {"source": {}}}, UNSHOWN),
+    "a document without a source": ("web_fetch", {"url": "u", "content": {"source": 5}}, UNSHOWN),
+    "a document that is none": ("web_fetch", {"content": 5}, ""),
     "no document": ("web_fetch", [], ""),
     "tools": (
         REGEX,
@@ -107,14 +115,12 @@ READ: dict[str, tuple[Kind, Any, str]] = {
 
 @pytest.mark.parametrize(("kind", "content", "text"), READ.values(), ids=READ)
 def test_a_result_is_read_as(kind: Kind, content: Any, text: str) -> None:
-    assert readable(kind, raw(content), SEAL) == text
+    assert readable(kind, raw(content), reading()) == text
 
 
-def test_an_error_is_marked_and_a_long_result_cut() -> None:
-    assert readable("mcp", raw("words"), SEAL, is_error=True) == f"{ERROR} words"
-    assert readable("mcp", Raw(b"{"), SEAL) == ERROR
-    long = readable("mcp", raw("x" * (MAX_RESULT_CHARS + 1)), SEAL)
-    assert len(long) == MAX_RESULT_CHARS
+def test_an_error_is_marked() -> None:
+    assert readable("mcp", raw("words"), reading(), is_error=True) == f"{ERROR} words"
+    assert readable("mcp", Raw(b"{"), reading()) == ERROR
 
 
 def test_definitions_stand_behind_a_result() -> None:

@@ -16,6 +16,10 @@ from deepseek_messages.translation.structured import MAX_PROBLEMS, SchemaCheck, 
         ("Sure:\n```\n[1]\n```\nOk?", "[1]"),
         ('It is {"a": {"b": 2}}, ok?', '{"a": {"b": 2}}'),
         ("no json", "no json"),
+        ('{"a": 1} is it', '{"a": 1}'),
+        ("[1] and {", "[1]"),
+        ("[1, 2] is it", "[1, 2]"),
+        ("so: [{}], [2]?", "so: [{}], [2]?"),
         ('{"a": 1', '{"a": 1'),
         ('{"a": NaN}', '{"a": NaN}'),
         ("", ""),
@@ -51,3 +55,14 @@ def test_look_around_in_patterns_is_understood() -> None:
 def test_a_schema_that_cannot_be_checked_is_refused(schema: bytes) -> None:
     with pytest.raises(Refusal, match=r"^f: Invalid schema"):
         SchemaCheck(Raw(schema), "f")
+
+
+def test_why_a_schema_cannot_be_checked_is_told_in_one_line() -> None:
+    with pytest.raises(Refusal) as caught:
+        SchemaCheck(Raw(b'{"type":"objekt"}'), "f")
+    assert "objekt" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_bottomless_json_is_a_problem() -> None:
+    assert SchemaCheck(Raw(b"{}"), "f").problems("[" * 100_000) == ["nested too deeply"]
