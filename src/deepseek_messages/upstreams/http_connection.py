@@ -22,14 +22,16 @@ _NEVER = float("inf")
 
 
 class Owner(Protocol):
-    """Who keeps the connections."""
+    """Who keeps the connections. ``buffer`` is as much as is read from one at a time."""
+
+    buffer: memoryview
 
     def free(self, connection: "Connection") -> None: ...
 
     def lost(self, connection: "Connection") -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Speaks HTTP/1.1 as a client. ``closing`` says that it takes no further request."""
 
     def __init__(self, owner: Owner) -> None:
@@ -111,6 +113,16 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected, and past the TLS handshake."""
         self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Where the next bytes go. One place serves all connections of an event loop: it is read
+        before anything else happens there.
+        """
+        return self._owner.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        """Bytes have come."""
+        self.data_received(bytes(self._owner.buffer[:size]))
 
     def data_received(self, data: bytes) -> None:
         """Bytes of an answer."""

@@ -24,6 +24,11 @@ NEXT_ADDRESS_AFTER = 0.25
 PIECE = 256 * 1024
 
 
+# Bytes that are read from a connection at a time: a reader that stops has no more than that behind
+# what it was given (uvloop would read 256 KiB).
+READ_SIZE = 64 * 1024
+
+
 class HttpPool:
     """Sends requests to one origin, each on a connection of its own. ``keepalive`` is how long an
     idle connection is kept, in seconds; the one used last is used first.
@@ -33,6 +38,7 @@ class HttpPool:
         self._origin = origin
         self._label = origin.label
         self._keepalive = keepalive
+        self.buffer = memoryview(bytearray(READ_SIZE))
         self._tls: ssl.SSLContext | None = None
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
