@@ -232,7 +232,7 @@ def _check_schema(schema: Raw, path: str) -> None:
 
 # --- the words of refusals ------------------------------------------------------------------------
 
-_DEPTH_MESSAGE = f"The request body is nested too deeply (more than {MAX_JSON_DEPTH} levels)"
+_DEPTH_MESSAGE = f"The request body is nested too deeply (more than about {MAX_JSON_DEPTH} levels)"
 _INDEX = re.compile(r"\[(\d+|\.\.\.)\]")
 _NAMES = {
     "str": "string",
