@@ -185,7 +185,7 @@ SYNTAX = {
     ),
     "deep": (
         b'{"model":"m","messages":[],"tags":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        "The request body is nested too deeply (more than 128 levels)",
+        "The request body is nested too deeply (more than about 900 levels)",
     ),
 }
 
