@@ -31,8 +31,8 @@ BODY_DISCARD_FACTOR = 4
 # of one byte cost five. Node.js bounds chunk extensions likewise (CVE-2024-22019).
 MAX_FRAMING = 8
 
-# Deepest JSON nesting that is read, about: msgspec counts levels against the interpreter's recursion
-# limit (1,000 calls, our own among them). DeepSeek's service (serde_json) stops at 128.
+# Deepest JSON nesting that is read, about: msgspec counts levels against the interpreter's limit of
+# recursion (1,000 calls, our own among them). DeepSeek's service (serde_json) stops at 128.
 MAX_JSON_DEPTH = 900
 
 # Anthropic: "at most 100 000" messages in one request.
