@@ -24,7 +24,9 @@ from deepseek_messages.wire.messages import (
 
 ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
 
-_SMALLEST = len(b'{"":1},')
+# The shortest object that is decoded; those in raw JSON (tool inputs, schemas) are only passed over,
+# which is many times quicker.
+_SMALLEST = len(b'{"type":"thinking"},')
 _SLICE = 1024 * 1024
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")

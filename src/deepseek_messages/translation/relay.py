@@ -3,7 +3,7 @@
 Nearly all of a stream is frames that follow one pattern (``runs``) and add to the block that is
 open. Of such a frame only the text matters, and its spelling is ours already, so the client's
 frame is the same text between other bytes. What was passed on is kept, and told to the stream of
-events before anything else happens to it (``texts``). Whatever is not certainly such a frame goes
+events before anything else happens to it (``end``). Whatever is not certainly such a frame goes
 the ordinary way, which gives the same bytes.
 """
 
@@ -19,11 +19,16 @@ _decode_texts = msgspec.json.Decoder(list[str]).decode
 _BREAKS = (b"\\n", b"\\r")
 
 
+# Texts that wait to be told: each piece alone takes more memory than many together.
+MOST_KEPT = 64
+
+
 class Relay:
     """Turns frames of ``pattern`` into frames that begin with ``start`` and end with ``end``.
 
     ``guarded``: text that could begin a tool call's mark-up is not passed on. ``room`` is how many
-    bytes of text may be. ``line_safe`` makes frames safe that are not ASCII.
+    bytes of text may be. ``line_safe`` makes frames safe that are not ASCII. ``tell`` hears the
+    texts that were passed on, at the latest before anything else happens.
     """
 
     __slots__ = (
@@ -35,6 +40,7 @@ class Relay:
         "_pieces",
         "_room",
         "_start",
+        "_tell",
     )
 
     def __init__(
@@ -46,6 +52,7 @@ class Relay:
         guarded: bool,
         room: int,
         line_safe: Callable[[bytes], bytes],
+        tell: Callable[[list[str]], None],
     ) -> None:
         self._pattern = pattern
         self._start = start
@@ -55,6 +62,7 @@ class Relay:
         self._room = room
         self._line_safe = line_safe
         self._pieces: list[bytes] = []
+        self._tell = tell
 
     def take(self, data: bytes) -> bytes | None:
         """The client's frames for ``data``; ``None``, and nothing has happened, when ``data`` is
@@ -76,15 +84,16 @@ class Relay:
             return None
         self._room -= len(text)
         self._pieces += pieces
+        if len(self._pieces) > MOST_KEPT:
+            self.end()
         frames = self._start + self._between.join(pieces) + self._end
         return frames if plain else self._line_safe(frames)
 
-    def texts(self) -> list[str]:
-        """The texts that were passed on since the last time."""
-        if not self._pieces:
-            return []
-        pieces, self._pieces = self._pieces, []
-        return _decode_texts(b'["' + b'","'.join(pieces) + b'"]')
+    def end(self) -> None:
+        """Tell the texts that were passed on since the last time."""
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            self._tell(_decode_texts(b'["' + b'","'.join(pieces) + b'"]'))
 
 
 def _is_utf8(pieces: list[bytes]) -> bool:

@@ -280,10 +280,12 @@ _THINKING_START = _THINKING.removesuffix(b"%b}}\n\n") + b'"'
 _END = b'"}}\n\n'
 
 
-def relay(pattern: Pattern, index: int, *, guarded: bool, room: int) -> Relay:
+def relay(
+    pattern: Pattern, index: int, *, guarded: bool, room: int, tell: Callable[[list[str]], None]
+) -> Relay:
     """What turns the frames of ``pattern`` into ours, for the block of that ``index``."""
     start = (_TEXT_START if pattern.field == "content" else _THINKING_START) % index
-    return Relay(pattern, start, _END, guarded=guarded, room=room, line_safe=_line_safe)
+    return Relay(pattern, start, _END, guarded=guarded, room=room, line_safe=_line_safe, tell=tell)
 
 
 def _run(event: RunDelta) -> bytes:

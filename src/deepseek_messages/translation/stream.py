@@ -244,18 +244,21 @@ class MessageStream:
             self._writer.index,
             guarded=pattern.field == "content" and self._path.guarded,
             room=MAX_ANSWER_BYTES - self._ascii - self._others,
+            tell=self._passed_on,
         )
         return self._relay
 
     def _end_relay(self) -> None:
         """Take note of what was passed on."""
-        if self._relay is None:
-            return
-        texts = self._relay.texts()
-        self._relay = None
-        self._count_each("".join(texts), texts)
+        if self._relay is not None:
+            self._relay.end()
+            self._relay = None
+
+    def _passed_on(self, texts: list[str]) -> None:
+        text = "".join(texts)
+        self._count_each(text, texts)
         if self.state is State.THINKING:
-            self._reasoning += texts
+            self._reasoning.append(text)
 
     # --- what a chunk holds -----------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.relay import Relay
+from deepseek_messages.translation.relay import MOST_KEPT, Relay
 from deepseek_messages.translation.runs import Pattern
 from deepseek_messages.translation.sse import ChunkReader, encode_events
 from deepseek_messages.translation.stream import MessageStream
@@ -53,12 +53,25 @@ TEXTS = [["c"], ["c", "d", "e"], ['"', "\n\\"], ["你好", "\u2028", "\x85🐋"]
 )
 def test_frames_of_the_pattern_are_passed_on(texts: list[str], field: str, kind: str) -> None:
     stream, relay = begun(field=field)
+    told: list[str] = []
+    relay._tell = told.extend
     data = b"".join(frame(text, field) for text in texts)
     assert relay.take(data) == expected(texts, kind)
     assert relay.take(data) == expected(texts, kind)
-    assert relay.texts() == texts + texts
-    assert relay.texts() == []
+    relay.end()
+    assert told == texts + texts
+    relay.end()
+    assert told == texts + texts
     assert stream.so_far() is not None
+
+
+def test_what_was_passed_on_is_told_now_and_then() -> None:
+    _, relay = begun()
+    told: list[str] = []
+    relay._tell = told.extend
+    for n in range(MOST_KEPT + 1):
+        relay.take(frame(f"{n} "))
+    assert told == [f"{n} " for n in range(MOST_KEPT + 1)]
 
 
 LEFT: dict[str, bytes] = {
@@ -74,6 +87,10 @@ LEFT: dict[str, bytes] = {
     "another spelling": frame("?").replace(b'"?"', b'"\\u0041"'),
     "bytes that are no text": frame("?").replace(b"?", b"\xff"),
     "bytes that are no text behind others": frame("c") + frame("?").replace(b"?", b"\xff"),
+    "a line end inside": frame("?").replace(b"?", b"a\nb"),
+    "another line between": frame("c") + b"x\n\n" + frame("d"),
+    "an empty line between": frame("c") + b"\n" + frame("d"),
+    "other line ends": frame("c").replace(b"\n\n", b"\r\n\r\n"),
     "a character cut in two": frame("?").replace(b"?", "中".encode()[:2])
     + frame("?").replace(b"?", "中".encode()[2:]),
 }
@@ -82,8 +99,11 @@ LEFT: dict[str, bytes] = {
 @pytest.mark.parametrize("data", LEFT.values(), ids=LEFT)
 def test_anything_else_is_left_and_nothing_has_happened(data: bytes) -> None:
     _, relay = begun()
+    told: list[str] = []
+    relay._tell = told.extend
     assert relay.take(data) is None
-    assert relay.texts() == []
+    relay.end()
+    assert told == []
     assert relay.take(frame("c")) == expected(["c"])
 
 
