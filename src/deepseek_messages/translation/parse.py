@@ -24,7 +24,7 @@ from deepseek_messages.wire.messages import (
 
 ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
 
-# The shortest object that is decoded; those in raw JSON (tool inputs, schemas) are only passed over,
+# The shortest object that is decoded; those in raw JSON (inputs, schemas) are only passed over,
 # which is many times quicker.
 _SMALLEST = len(b'{"type":"thinking"},')
 _SLICE = 1024 * 1024
