@@ -68,6 +68,7 @@ class Answer:
         self._message_id = message_id
         self._seal = seal
         self._counting: asyncio.Task[int | None] | None = None
+        self._prompt_tokens: int | None = None  # if it is known without counting
         self._stream: ChatStream | None = None
         self._pushing: PushingStream | None = None  # the same, while it pushes
         self._machine: Stream | None = None
@@ -150,7 +151,9 @@ class Answer:
     def _begin_count(self) -> None:
         if self._counting is not None:
             self._counting.cancel()
-        if self._count is not None:
+        self._counting = None
+        self._prompt_tokens = None if self._count is None else self._attempt.known()
+        if self._count is not None and self._prompt_tokens is None:
             self._counting = spawn(self._counted(self._count), "count-prompt")
 
     async def start(self) -> list[StreamEvent]:
@@ -336,6 +339,8 @@ class Answer:
 
     async def _counted_in_time(self, grace: float) -> int | None:
         counting = self._counting
+        if self._prompt_tokens is not None:
+            return self._prompt_tokens
         if counting is None:
             return None
         if not counting.done():

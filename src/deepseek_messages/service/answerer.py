@@ -41,6 +41,10 @@ class PromptCounter(Protocol):
         """Tokens, or ``None`` when nothing better than a guess is known. Never on the loop."""
         ...
 
+    def known(self, call: UpstreamCall, model: Model) -> int | None:
+        """What ``count_chat`` would say, if that need not be counted."""
+        ...
+
     async def count_output(self, text: str, model: Model) -> int | None:
         """Tokens of what a model wrote, or ``None``. Never on the loop."""
         ...
@@ -297,6 +301,7 @@ class Answerer:
             count=(lambda: self._counter.count_chat(call, choice.model))
             if translation.chat.stream
             else None,
+            known=lambda: self._counter.known(call, choice.model),
             count_output=lambda text: self._counter.count_output(text, choice.model),
             grace=lambda: self._counter.grace,
         )

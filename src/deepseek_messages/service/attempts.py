@@ -30,6 +30,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     tools: ToolRunner
     notes: Notes
     count: Callable[[], Awaitable[int | None]] | None
+    known: Callable[[], int | None]
     count_output: CountText
     grace: Callable[[], float]
 

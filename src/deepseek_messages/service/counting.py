@@ -1,11 +1,14 @@
 """How many tokens a request's prompt is: by DeepSeek's encoder, by the upstream, or by a guess."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.json import encode
 
 from deepseek_messages.prompt.counting import PromptCount, count_text, measure_prompt
 from deepseek_messages.prompt.encoding import NotEncodable
@@ -28,6 +31,12 @@ from deepseek_messages.wire.messages import MessagesRequest
 # Tokenizing runs outside the interpreter's lock, so threads really work side by side; two keep
 # one very long prompt from holding up the short ones.
 THREADS = 2
+
+# Characters and messages of a conversation whose size is remembered as a whole, and how many sizes
+# are: about 100 bytes for each.
+SMALL_PROMPT = 16 * 1024
+MOST_MESSAGES = 16
+MOST_KNOWN = 4096
 
 # Claude Code asks for about 25 counts at once; this many sessions may do so at the same time.
 MOST_WAITING = 1_000
@@ -52,6 +61,46 @@ class CountResult(Struct, frozen=True, kw_only=True):
     original_tokens: int | None = None  # before context management, if that cleared something
 
 
+class KnownCounts:
+    """Sizes of small prompts that were counted before, by their digests: programs ask the same
+    again, and a thread that looks up every piece of such a prompt costs more than the request.
+    """
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[bytes, int] = OrderedDict()
+
+    def get(self, chat: ChatRequest, encoding: Encoding) -> int | None:
+        """The size, if it is known."""
+        key = _digest(chat, encoding)
+        return self._counts.get(key) if key is not None else None
+
+    def keep(self, chat: ChatRequest, encoding: Encoding, tokens: int) -> None:
+        """Remember a size."""
+        if (key := _digest(chat, encoding)) is not None:
+            self._counts[key] = tokens
+            if len(self._counts) > MOST_KNOWN:
+                self._counts.popitem(last=False)
+
+
+def _digest(chat: ChatRequest, encoding: Encoding) -> bytes | None:
+    if chat.tools or not _is_small(chat):
+        return None
+    try:
+        return blake2b(encode(chat), digest_size=16, key=encoding.encode()).digest()
+    except UnicodeEncodeError:
+        return None
+
+
+def _is_small(chat: ChatRequest) -> bool:
+    """A look that costs nothing, also for a long conversation."""
+    if len(chat.messages) > MOST_MESSAGES:
+        return False
+    texts = [message.content for message in chat.messages]
+    return (
+        sum(len(text) if isinstance(text, str) else SMALL_PROMPT for text in texts) < SMALL_PROMPT
+    )
+
+
 class Counter:
     """Counts prompts, never on the event loop. ``aclose`` ends its threads."""
 
@@ -60,6 +109,7 @@ class Counter:
         self._upstream = upstream
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="count-tokens")
         self._waiting = 0
+        self._known = KnownCounts()
 
     async def count(
         self,
@@ -93,11 +143,17 @@ class Counter:
         Raises nothing: the upstream's own figure comes at the end of its answer.
         """
         try:
-            if model.encoding is not None:
-                return (await self._by_encoder(call.request, model.encoding)).tokens
-            return await self._upstream.count_tokens(call)
+            if model.encoding is None:
+                return await self._upstream.count_tokens(call)
+            tokens = (await self._by_encoder(call.request, model.encoding)).tokens
         except (NotEncodable, UnicodeEncodeError, Refusal, Fault):
             return None
+        self._known.keep(call.request, model.encoding, tokens)
+        return tokens
+
+    def known(self, call: UpstreamCall, model: Model) -> int | None:
+        """What ``count_chat`` said of the same small prompt; ``None`` when it is to be asked."""
+        return None if model.encoding is None else self._known.get(call.request, model.encoding)
 
     @property
     def grace(self) -> float:

@@ -39,6 +39,9 @@ class Counted:
     async def count_chat(self, _call: UpstreamCall, _model: Model) -> int | None:
         return await self._count()
 
+    def known(self, _call: UpstreamCall, _model: Model) -> int | None:
+        return None
+
     async def count_output(self, text: str, _model: Model) -> int | None:
         return 100 + len(text)
 

@@ -41,6 +41,9 @@ class Sized:
     async def count_chat(self, _call: UpstreamCall, _model: Model) -> int | None:
         return PROMPT
 
+    def known(self, _call: UpstreamCall, _model: Model) -> int | None:
+        return None
+
     async def count_output(self, _text: str, _model: Model) -> int | None:
         return None
 

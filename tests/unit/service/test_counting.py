@@ -1,14 +1,19 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from deepseek_messages.prompt.tokenizer import DeepSeekTokenizer
 from deepseek_messages.service import counting
 from deepseek_messages.service.callers import Caller
-from deepseek_messages.service.counting import COUNT_GRACE, FIRST_COUNT_GRACE, Counter
+from deepseek_messages.service.counting import (
+    COUNT_GRACE,
+    FIRST_COUNT_GRACE,
+    Counter,
+    KnownCounts,
+)
 from deepseek_messages.translation.catalogue import FLASH, PRO, Choice, Model, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM, Dialect
 from deepseek_messages.translation.faults import Fault, FaultKind
@@ -16,7 +21,14 @@ from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import UpstreamCall
-from deepseek_messages.wire.chat import ChatRequest, ThinkingSwitch, UserMessage
+from deepseek_messages.wire.chat import (
+    ChatRequest,
+    Function,
+    FunctionTool,
+    TextPart,
+    ThinkingSwitch,
+    UserMessage,
+)
 
 T = TypeVar("T")
 REQUEST = parse_request(
@@ -207,3 +219,41 @@ def test_the_first_count_is_worth_a_longer_wait(
 ) -> None:
     monkeypatch.setattr(DeepSeekTokenizer, "is_loaded", loaded)
     assert Counter(seal=Seal(b"key"), upstream=Upstream(DEEPSEEK)).grace == grace
+
+
+def chat(text: str, **more: Any) -> ChatRequest:
+    return ChatRequest(model="m", messages=[UserMessage(text)], **more)
+
+
+def test_the_size_of_a_small_prompt_is_known_the_second_time() -> None:
+    known = KnownCounts()
+    assert known.get(chat("Hi."), "v4") is None
+    known.keep(chat("Hi."), "v4", 7)
+    assert known.get(chat("Hi."), "v4") == 7
+    assert known.get(chat("Hi!"), "v4") is None
+    assert known.get(chat("Hi."), "v4.1") is None
+    assert known.get(chat("Hi.", thinking=ThinkingSwitch("enabled")), "v4") is None
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        chat("x" * counting.SMALL_PROMPT),
+        chat("\ud800"),
+        chat("x", tools=[FunctionTool(Function(name="f"))]),
+        ChatRequest(model="m", messages=[UserMessage("x")] * (counting.MOST_MESSAGES + 1)),
+        ChatRequest(model="m", messages=[UserMessage([TextPart("x")])]),
+    ],
+)
+def test_other_prompts_are_not_remembered_as_a_whole(large: ChatRequest) -> None:
+    known = KnownCounts()
+    known.keep(large, "v4", 7)
+    assert known.get(large, "v4") is None
+
+
+def test_the_oldest_sizes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MOST_KNOWN", 2)
+    known = KnownCounts()
+    for number in range(3):
+        known.keep(chat(str(number)), "v4", number)
+    assert [known.get(chat(str(number)), "v4") for number in range(3)] == [None, 1, 2]
