@@ -53,6 +53,9 @@ class State(Enum):
     TOOL = "tool"
     CLOSED = "closed"  # message_stop or error written
 
+    # Each is the only one of its kind; Enum's own hash is a Python function.
+    __hash__ = object.__hash__
+
 
 MOVES: dict[State, frozenset[State]] = {
     State.START: frozenset({State.BETWEEN, State.CLOSED}),
