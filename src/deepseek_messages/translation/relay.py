@@ -20,7 +20,7 @@ _BREAKS = (b"\\n", b"\\r")
 
 
 # Texts that wait to be told: each piece alone takes more memory than many together.
-MOST_KEPT = 64
+MOST_KEPT = 16
 
 
 class Relay:

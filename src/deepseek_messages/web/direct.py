@@ -23,6 +23,39 @@ CLOSE = b"connection: close\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
+class Told:
+    """As an ``asyncio.Event``, at a tenth of its memory as long as nobody waits for it."""
+
+    __slots__ = ("_event", "_is_set")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._event: asyncio.Event | None = None
+
+    def is_set(self) -> bool:
+        """Whether it was told."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Tell whoever waits."""
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        """Forget it."""
+        self._is_set = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> bool:
+        """Return once it was told."""
+        if not self._is_set:
+            self._event = self._event or asyncio.Event()
+            await self._event.wait()
+        return True
+
+
 class DirectCycle(RequestResponseCycle):
     """One request on one connection. ``flow`` and ``transport`` are the connection's."""
 

@@ -6,13 +6,17 @@ checks of it: only the length is read anew. Heads that could mean anything else 
 (framing of other kinds, an Origin, an expectation) are never remembered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.web.exchange import Header, Scope, first_values
 
 # A body whose length has more digits comes the ordinary way.
 MOST_DIGITS = 9
+
+# Of a request's ASGI scope, what is the same in the next one and is looked at.
+_KEPT = ("type", "http_version", "method", "path", "client", "headers")
 
 # Fields that decide how a request is framed, or that are looked at anew in each request.
 _NEVER = frozenset(
@@ -32,15 +36,22 @@ _NEVER = frozenset(
 class KnownHead:
     """A head up to the digits of its length (``before``), and from there on (``after``)."""
 
-    __slots__ = ("admitted", "after", "before", "caller", "headers", "scope")
+    __slots__ = ("_headers", "admitted", "after", "before", "caller", "scope")
 
-    def __init__(self, before: bytes, after: bytes, scope: Scope, headers: dict[str, str]) -> None:
+    def __init__(self, before: bytes, after: bytes, scope: Mapping[str, Any]) -> None:
         self.before = before
         self.after = after
-        self.scope = scope
-        self.headers = headers  # the first value of each field, names in lower case
+        self.scope: Scope = {name: scope[name] for name in _KEPT if name in scope}
+        self._headers: dict[str, str] | None = None
         self.caller: Caller | None = None
         self.admitted: object = None  # the guard's state when ``caller`` was let in, or was not
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The first value of each field, names in lower case."""
+        if self._headers is None:  # most connections of some clients have one request only
+            self._headers = first_values(self.scope["headers"])
+        return self._headers
 
     def begins(self, data: bytes) -> bool:
         """Whether ``data`` begins with this head."""
@@ -67,7 +78,9 @@ class KnownHead:
         return int(digits), end + len(self.after)
 
 
-def known_head(data: bytes, scope: Scope, headers: Sequence[Header]) -> KnownHead | None:
+def known_head(
+    data: bytes, scope: Mapping[str, Any], headers: Sequence[Header]
+) -> KnownHead | None:
     """What is worth remembering of the request at the beginning of ``data``, which the parser read
     as these ``headers``; ``None`` if it may mean something else another time.
     """
@@ -90,9 +103,4 @@ def known_head(data: bytes, scope: Scope, headers: Sequence[Header]) -> KnownHea
     rest = b"".join(b"\r\n" + line for line in lines[place + 2 :])
     if value.endswith(b" "):
         return None
-    return KnownHead(
-        before,
-        rest + b"\r\n\r\n",
-        scope,
-        first_values(headers),
-    )
+    return KnownHead(before, rest + b"\r\n\r\n", scope)

@@ -23,7 +23,7 @@ from deepseek_messages.translation.limits import (
     MAX_HEADERS,
     WRITE_TIMEOUT,
 )
-from deepseek_messages.web.direct import DirectCycle
+from deepseek_messages.web.direct import DirectCycle, Told
 from deepseek_messages.web.errors import envelope
 from deepseek_messages.web.front import Front
 from deepseek_messages.web.ids import request_id
@@ -246,7 +246,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._body_clock = self.loop.call_later(BODY_PATIENCE, self._wait_for_body)
             return
         if first and self._short_way is not None and keep_alive:
-            self._known = known_head(first, dict(self.scope), self.headers)
+            self._known = known_head(first, self.scope, self.headers)
         self._start_asgi_task(self.cycle, self.app)
 
     def _wait_for_body(self) -> None:
@@ -280,7 +280,7 @@ class BoundedProtocol(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=False,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=Told(),  # type: ignore[arg-type]  # all that is used of an event
             expect_100_continue=False,
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
