@@ -142,8 +142,13 @@ def main() -> None:
         for each in loads():
             print(record(each, args.seconds, "flamegraph"))
         return
-    found = {each.name: own_time(record(each, args.seconds, "raw").read_text()) for each in loads()}
-    text = f"{report.machine()}; {args.seconds:g} s of samples for each.\n\n{table(found)}"
+    folded = {each.name: record(each, args.seconds, "raw").read_text() for each in loads()}
+    tables = [
+        table("layer", {name: layer_time(text) for name, text in folded.items()}),
+        table("own time", {name: own_time(text) for name, text in folded.items()}),
+    ]
+    seconds = f"{args.seconds:g} s of samples for each."
+    text = "\n\n".join([f"{report.machine()}; {seconds}", *tables])
     print(text)
     if args.docs:
         report.write_page(args.docs, "flame", text)
