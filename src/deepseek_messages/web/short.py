@@ -103,7 +103,12 @@ class ShortAnswer:
 
     def send(self) -> None:
         """Send the request up."""
-        if not self._answer.send_now() or self._answer.streams:
+        try:
+            sent = self._answer.send_now()
+        except Exception as error:  # noqa: BLE001 - a fault, or a bug, told where all are
+            self._give_up(error)
+            return
+        if not sent or self._answer.streams:
             self.hand_over()
             return
         self._exchange.when_gone(self._gone)
@@ -131,8 +136,7 @@ class ShortAnswer:
             body = None if message is None else _encode(message)
             notes = notes_header(self._answer.notes.entries)
         except Exception as error:  # noqa: BLE001 - a bug, told where all are
-            self._answer.close_now()
-            self._pass_to(_raising(error))
+            self._give_up(error)
             return
         if body is None:
             self.hand_over()
@@ -142,6 +146,11 @@ class ShortAnswer:
         self._exchange.record.outcome = Outcome.SERVED
         self._exchange.reply_now(200, body, notes)
         self._way.front.ended(self._exchange)
+
+    def _give_up(self, error: Exception) -> None:
+        """Let a task answer the failure."""
+        self._answer.close_now()
+        self._pass_to(_raising(error))
 
     def _gone(self) -> None:
         """The client has left."""

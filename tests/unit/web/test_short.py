@@ -16,12 +16,14 @@ import structlog
 from deepseek_messages.service.tasks import running
 from deepseek_messages.settings import Secret, UpstreamSettings
 from deepseek_messages.store.keys import KeyFile
+from deepseek_messages.translation.faults import Fault, FaultKind
+from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
 from deepseek_messages.web.short import ShortAnswer, ShortWay
 from tests.faults.chat_bytes import DONE, USAGE, delta, tool_delta, whole
 from tests.support.app import settings_for
-from tests.support.client import HELLO, MESSAGES, STREAM, Reply, read_reply
+from tests.support.client import HELLO, MESSAGES, STREAM, Client, Reply, read_reply
 from tests.support.gates import WAIT_SECONDS, Gate
 from tests.support.servers import (
     Cut,
@@ -296,3 +298,27 @@ def test_a_key_that_was_taken_back_lets_nobody_in(
         assert post(connection, HELLO, key).status == 401
         connection.close()
     assert len(taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(Fault(FaultKind.REFUSED, "no", status=401), 401), (RuntimeError("a bug"), 500)],
+    ids=["fault", "bug"],
+)
+def test_what_cannot_be_sent_is_answered_and_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    script = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), GOOD]
+
+    def broken(_upstream: ChatHttpUpstream, _call: object) -> None:
+        raise error
+
+    with raw_upstream(script) as upstream, serving(tmp_path, upstream) as served:
+        connection = connect(served)
+        with monkeypatch.context() as patch:
+            patch.setattr(ChatHttpUpstream, "send_now", broken)
+            assert post(connection, HELLO).status == status
+        assert post(connection, HELLO).status == 200
+        connection.close()
+        told = Client(served.host, served.port).get("/metrics").body.decode()
+    assert "deepseek_messages_open_requests 1.0" in told  # the one that asks
