@@ -67,6 +67,7 @@ class Answer:
         self._attempts = attempts
         self._message_id = message_id
         self._seal = seal
+        self._counted: Attempt | None = None  # whose prompt's size is known or being counted
         self._counting: asyncio.Task[int | None] | None = None
         self._prompt_tokens: int | None = None  # if it is known without counting
         self._stream: ChatStream | None = None
@@ -121,12 +122,33 @@ class Answer:
         """
         if (quick := as_quick(self._upstream)) is not None:
             self._sent = quick.send_now(self._call)
+        if self._sent is not None:
+            self._begin_count()
         return self._sent is not None
 
-    def when_sent_has(self, tell: Callable[[], None] | None) -> None:
-        """Call ``tell`` when there is something of what ``send_now`` sent (``None``: no longer)."""
+    def when_sent_has(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when there is something of what ``send_now`` sent."""
         if self._sent is not None:
             self._sent.when_ready(tell)
+
+    def tell_nobody(self) -> None:
+        """Nobody is called any longer when something comes."""
+        told = self._sent or self._pushing
+        if told is not None:
+            told.when_ready(None)
+
+    def stream_now(self, tell: Callable[[], None]) -> bool:
+        """Go on from ``send_now`` as ``opened`` does, and push as ``when_ready`` does. False, and
+        nothing has happened, if that has to wait for the upstream or for the prompt's size.
+        """
+        counting = self._counting
+        if self._sent is None or not (counting is None or counting.done()):
+            return False
+        if self._attempt.rounds is not None or (stream := self._sent.stream_now()) is None:
+            return False
+        self._sent, self._stream, self.state = None, stream, State.OPEN
+        self._machine = self._new_machine(self._size_so_far())
+        return self.when_ready(tell)
 
     def whole_now(self) -> Message | None:
         """The answer to what ``send_now`` sent, if it has come as a whole and is one of those that
@@ -142,19 +164,25 @@ class Answer:
         return message
 
     def close_now(self) -> None:
-        """As ``aclose``, for an answer that nobody has opened."""
+        """As ``aclose``, for an answer that nobody awaits."""
         if self.state is not State.CLOSED:
             self._end()
         if self._sent is not None:
             self._sent.close()
+        if self._pushing is not None:
+            self._pushing.close()
 
     def _begin_count(self) -> None:
+        """Begin to count the prompt, unless that was begun."""
+        if self._counted is self._attempt:
+            return
+        self._counted = self._attempt
         if self._counting is not None:
             self._counting.cancel()
         self._counting = None
         self._prompt_tokens = None if self._count is None else self._attempt.known()
         if self._count is not None and self._prompt_tokens is None:
-            self._counting = spawn(self._counted(self._count), "count-prompt")
+            self._counting = spawn(_quietly(self._count), "count-prompt")
 
     async def start(self) -> list[StreamEvent]:
         """``message_start``, if it was not given yet: for an upstream that is slow to speak."""
@@ -339,20 +367,16 @@ class Answer:
 
     async def _counted_in_time(self, grace: float) -> int | None:
         counting = self._counting
-        if self._prompt_tokens is not None:
-            return self._prompt_tokens
-        if counting is None:
-            return None
-        if not counting.done():
+        if self._prompt_tokens is None and counting is not None and not counting.done():
             await asyncio.wait((counting,), timeout=grace)
-        return counting.result() if counting.done() and not counting.cancelled() else None
+        return self._size_so_far()
 
-    async def _counted(self, count: Callable[[], Awaitable[int | None]]) -> int | None:
-        """A count that fails is no reason to fail the answer: the upstream's own comes later."""
-        try:
-            return await count()
-        except Fault:
-            return None
+    def _size_so_far(self) -> int | None:
+        """The prompt's size in tokens, if it is known by now."""
+        counting = self._counting
+        if self._prompt_tokens is not None or counting is None:
+            return self._prompt_tokens
+        return counting.result() if counting.done() and not counting.cancelled() else None
 
     def _look_at(self, events: list[StreamEvent]) -> None:
         """Remember the usage and how the answer ended."""
@@ -365,6 +389,14 @@ class Answer:
                 self._usage = event.message.usage
         if self.state is State.ENDED and self.fault is None:
             self._record.outcome = Outcome.SERVED
+
+
+async def _quietly(count: Callable[[], Awaitable[int | None]]) -> int | None:
+    """A count that fails is no reason to fail the answer: the upstream's own comes later."""
+    try:
+        return await count()
+    except Fault:
+        return None
 
 
 def _tells_end(chunk: ChatChunk) -> bool:

@@ -69,6 +69,10 @@ class PushingStream(ChatStream, Protocol):
         """What ``relay`` makes of all that is there; ``None`` if that is to be read instead."""
         ...
 
+    def close(self) -> None:
+        """As ``aclose``, without waiting."""
+        ...
+
 
 class Upstream(Protocol):
     """A source of tokens. Knows HTTP or an engine, and nothing of the Messages API."""
@@ -117,6 +121,10 @@ class SentCall(Protocol):
 
     def answer_now(self) -> ChatAnswer | None:
         """The whole answer, if all of it has come; ``None``, and nothing has happened, if not."""
+        ...
+
+    def stream_now(self) -> PushingStream | None:
+        """As ``stream``, if the upstream has accepted; ``None``, and nothing happened, if not."""
         ...
 
     async def stream(self) -> ChatStream:

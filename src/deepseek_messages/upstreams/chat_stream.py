@@ -99,6 +99,10 @@ class HttpChatStream:
 
     async def aclose(self) -> None:
         """Close the connection unless the answer is complete."""
+        self.close()
+
+    def close(self) -> None:
+        """As ``aclose``."""
         if self._state is not _State.ENDED:
             self._state = _State.ENDED
             self._reply.close()

@@ -302,11 +302,20 @@ class _MemberStream:
         """As the server's own stream."""
         return self._pushing.relay_now(relay) if self._pushing is not None else None
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """As the server's own stream."""
+        self._leave()
+        if self._pushing is not None:
+            self._pushing.close()
+
+    def _leave(self) -> None:
         if self._open:
             self._open = False
             self._member.ended(self._model)
+
+    async def aclose(self) -> None:
+        """As the server's own stream."""
+        self._leave()
         if self._inner is not None:
             await self._inner.aclose()
 

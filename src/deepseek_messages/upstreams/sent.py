@@ -41,6 +41,11 @@ class HttpSentCall:
         except Fault:
             return None
 
+    def stream_now(self) -> HttpChatStream | None:
+        """As ``stream``, if the upstream has accepted; ``None``, and nothing happened, if not."""
+        reply = self._reply
+        return HttpChatStream(reply) if reply.has_head and reply.status == 200 else None
+
     async def stream(self) -> HttpChatStream:
         """As ``Upstream.open`` from here. Raises ``Fault``."""
         try:

@@ -101,8 +101,12 @@ class DirectExchange(Exchange):
 
     async def start(self, status: int, headers: Iterable[Header]) -> None:
         """Send the status and the headers of an answer in pieces."""
+        self.start_now(status, headers)
+        asyncio.get_running_loop().call_soon(self.flush)
+
+    def start_now(self, status: int, headers: Iterable[Header]) -> None:
+        """As ``start``; what was not sent with a piece of the body is for ``flush``."""
         self._begin(status, headers, CHUNKED)
-        asyncio.get_running_loop().call_soon(self._flush)
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the body; waits while the client does not read."""
@@ -178,7 +182,8 @@ class DirectExchange(Exchange):
             lines,
         )
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send the head, if it has not gone out yet."""
         if self._head and not self._cycle.disconnected:
             head, self._head = self._head, b""
             self._cycle.transport.write(head)

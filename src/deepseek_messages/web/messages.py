@@ -37,8 +37,8 @@ class MessagesHandler:
     ) -> None:
         self._answerer = answerer
         self._max_body_bytes = max_body_bytes
-        self._pace = pace
-        self._metrics = metrics
+        self.pace = pace
+        self.metrics = metrics
 
     async def __call__(self, exchange: Exchange) -> None:
         """Raises ``Refusal`` and ``Fault`` as long as the status has not gone out."""
@@ -78,11 +78,11 @@ class MessagesHandler:
     async def _conclude(self, exchange: Exchange, answer: Answer) -> None:
         try:
             if answer.streams:
-                self._metrics.open_streams += 1
+                self.metrics.open_streams += 1
                 try:
-                    await stream_answer(exchange, answer, self._pace)
+                    await stream_answer(exchange, answer, self.pace)
                 finally:
-                    self._metrics.open_streams -= 1
+                    self.metrics.open_streams -= 1
                 return
             await answer.opened()
             message = await answer.whole()

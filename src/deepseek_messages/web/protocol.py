@@ -29,7 +29,7 @@ from deepseek_messages.web.front import Front
 from deepseek_messages.web.ids import request_id
 from deepseek_messages.web.known_head import KnownHead, known_head
 from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
-from deepseek_messages.web.short import ShortAnswer
+from deepseek_messages.web.short_answer import ShortAnswer
 from deepseek_messages.wire.errors import ErrorDetail
 
 VERSIONS = ("1.0", "1.1")
@@ -76,7 +76,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._short: ShortAnswer | None = None  # a request that no task serves
         self._first = b""  # what came last, if a request begins with it
         self._known: KnownHead | None = None  # the head of an earlier request
-        self._body_clock: asyncio.TimerHandle | None = None  # runs while no task waits for a body
+        self._awaits_body = False  # a request's body is to come, and no task waits for it
+        self._body_clock: asyncio.TimerHandle | None = None  # runs meanwhile
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection has to send its first head in time."""
@@ -115,6 +116,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._framing += len(data)
         self._unset_keepalive_if_required()
         self._feed(data)
+        if self._awaits_body and self._body_clock is None:
+            self._body_clock = self.loop.call_later(BODY_PATIENCE, self._wait_for_body)
         if self._in_body and self._framing > MAX_HEAD_BYTES:
             self._refuse(400, MALFORMED)
         elif self._reading_head and self._head_clock is None and not self.transport.is_closing():
@@ -242,31 +245,34 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
             return
-        if known is not None and known.begins(first):
-            self._body_clock = self.loop.call_later(BODY_PATIENCE, self._wait_for_body)
-            return
         if first and self._short_way is not None and keep_alive:
-            self._known = known_head(first, self.scope, self.headers)
-        self._start_asgi_task(self.cycle, self.app)
+            if known is None or not known.begins(first):
+                self._known = known_head(first, self.scope, self.headers)
+            self._awaits_body = self._known is not None
+        if not self._awaits_body:
+            self._start_asgi_task(self.cycle, self.app)
 
     def _wait_for_body(self) -> None:
         """Let a task wait for a body that was to come at once."""
+        if self._awaits_body:
+            self._stop_body_clock()
+            self._start_asgi_task(self.cycle, self.app)
+
+    def _stop_body_clock(self) -> None:
+        self._awaits_body = False
         if self._body_clock is not None:
             self._body_clock.cancel()
             self._body_clock = None
-            self._start_asgi_task(self.cycle, self.app)
 
     def _serve_whole(self) -> None:
         """The body of a request with a known head has come soon behind it."""
         cycle, known = self.cycle, self._known
-        assert self._body_clock is not None
         assert isinstance(cycle, DirectCycle)
         if known is not None and self._short_way is not None and not self.flow.write_paused:
             body = bytes(cycle.body)
             short = self._short_way.begin(known, body, lambda: cycle, self._start_task)
             if short is not None:
-                self._body_clock.cancel()
-                self._body_clock = None
+                self._stop_body_clock()
                 self._running, self._short = cycle, short
                 return
         self._wait_for_body()
@@ -302,7 +308,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """A piece of the body."""
         self._framing -= len(body) * (MAX_FRAMING + 1)
         super().on_body(body)
-        if self._body_clock is not None and len(self.cycle.body) > HIGH_WATER_LIMIT:
+        if self._awaits_body and len(self.cycle.body) > HIGH_WATER_LIMIT:
             self._wait_for_body()  # which also takes what has come, to make room
 
     def on_message_complete(self) -> None:
@@ -311,7 +317,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._offered:
             self._between = True
             super().on_message_complete()
-            if self._body_clock is not None:
+            if self._awaits_body:
                 self._serve_whole()
 
     def send_400_response(self, _msg: str) -> None:

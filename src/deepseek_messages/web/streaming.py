@@ -15,6 +15,7 @@ from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.web.errors import BUG, STOPPING, note_error
 from deepseek_messages.web.exchange import Exchange, Header
 from deepseek_messages.web.notes import notes_header
+from deepseek_messages.web.pushing import Pusher
 from deepseek_messages.wire.errors import ErrorDetail
 from deepseek_messages.wire.events import ErrorEvent, Ping, StreamEvent
 
@@ -53,14 +54,25 @@ async def stream_answer(exchange: Exchange, answer: Answer, pace: Pace) -> None:
         writer.stop()
 
 
+async def confess(exchange: Exchange, error: Exception) -> None:
+    """Tell of a bug of ours, after the 200."""
+    record = exchange.record
+    log_bug(error, record.request_id)
+    record.outcome, record.error_type = Outcome.BUG, BUG.type
+    if not exchange.finished:
+        last = ErrorEvent(error=BUG, request_id=record.request_id)
+        await exchange.write(encode_events([last]), last=True)
+
+
 class _Writer:
     def __init__(self, exchange: Exchange, answer: Answer, pace: Pace) -> None:
         self._exchange = exchange
         self._answer = answer
         self._pace = pace
         self._loop = asyncio.get_running_loop()
-        self._last_write = self._loop.time()
-        self._announced = False  # events went out, or are about to without the upstream's doing
+        self._pusher = Pusher(exchange, answer, self._loop.time)
+        # Events went out, or are about to without the upstream's doing.
+        self._announced = exchange.started
         self._speaking: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(pace.commit_after, self._tick)
 
@@ -85,7 +97,7 @@ class _Writer:
         except Exception as error:
             if not self._exchange.started:
                 raise
-            await self._confess(error)
+            await confess(self._exchange, error)
         if self._answer.fault is not None:
             note_error(self._exchange.record, self._answer.fault)
         if not self._exchange.finished:
@@ -95,18 +107,11 @@ class _Writer:
         """Write events where the upstream's bytes arrive, without waking this task for each: until
         the end, or until something has to be awaited, as a client that does not read.
         """
-        answer, exchange, clock = self._answer, self._exchange, self._loop.time
-        resting = self._loop.create_future()
+        answer, resting = self._answer, self._loop.create_future()
 
         def pass_on() -> None:
             try:
-                if not exchange.has_room:
-                    pass
-                elif (frames := answer.relay_now()) is not None:
-                    self._last_write = clock()
-                    exchange.write_now(frames)
-                    return
-                elif self._passed_on():
+                if self._pusher.push():
                     return
                 answer.when_ready(None)
                 if not resting.done():  # it may have been cancelled
@@ -124,21 +129,13 @@ class _Writer:
         finally:
             answer.when_ready(None)
 
-    def _passed_on(self) -> bool:
-        """Write what there is. False when it cannot go on like that."""
-        if events := self._answer.read_now():
-            self._last_write = self._loop.time()
-            data = encode_events(self._named(events))
-            self._exchange.write_now(data, last=self._answer.ended)
-        return not self._answer.must_wait
-
     def _tick(self) -> None:
         """Speak if the upstream does not: commit to the 200 after a while, then ping. One timer
         serves both; it is not set anew by every event, but looks when it was last written.
         """
         if self._exchange.finished:
             return
-        wait = self._last_write + self._pace.ping_interval - self._loop.time()
+        wait = self._pusher.last_write + self._pace.ping_interval - self._loop.time()
         if self._speaking is None or self._speaking.done():
             if not self._announced:
                 self._announced = True
@@ -157,7 +154,7 @@ class _Writer:
             await self._write(events)
 
     async def _ping(self) -> None:
-        self._last_write = self._loop.time()
+        self._pusher.last_write = self._loop.time()
         await self._exchange.write(PING)
 
     async def last_word(self) -> None:
@@ -173,7 +170,7 @@ class _Writer:
     async def _commit(self) -> None:
         if self._exchange.started:
             return
-        self._last_write = self._loop.time()
+        self._pusher.last_write = self._loop.time()
         notes = notes_header(self._answer.notes.entries)
         await self._exchange.start(200, [*STREAM_HEADERS, *notes])
 
@@ -181,25 +178,8 @@ class _Writer:
         if self._exchange.finished:
             return
         self._announced = True
-        self._last_write = self._loop.time()
-        await self._exchange.write(encode_events(self._named(events)), last=last)
-
-    def _named(self, events: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
-        """The events, with the request's id in an error; it only ever comes last. The official
-        SDKs read the id of a failure that came after the 200 from there (``APIError``).
-        """
-        last = events[-1] if events else None
-        if not isinstance(last, ErrorEvent) or last.request_id is not None:
-            return events
-        request_id = self._exchange.record.request_id
-        return [*events[:-1], ErrorEvent(error=last.error, request_id=request_id)]
-
-    async def _confess(self, error: Exception) -> None:
-        """A bug of ours, after the 200."""
-        record = self._exchange.record
-        log_bug(error, record.request_id)
-        record.outcome, record.error_type = Outcome.BUG, BUG.type
-        await self._write_error(BUG)
+        self._pusher.last_write = self._loop.time()
+        await self._exchange.write(self._pusher.encode(events), last=last)
 
     async def _write_error(self, detail: ErrorDetail) -> None:
         await self._write([ErrorEvent(error=detail)], last=True)

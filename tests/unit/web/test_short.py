@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
-from deepseek_messages.web.short import ShortAnswer, ShortWay
+from deepseek_messages.web.short import ShortWay
+from deepseek_messages.web.short_answer import ShortAnswer
 from tests.faults.chat_bytes import DONE, USAGE, delta, tool_delta, whole
 from tests.support.app import settings_for
 from tests.support.client import HELLO, MESSAGES, STREAM, Client, Reply, read_reply
@@ -129,16 +131,28 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[ShortAnswer]:
     return found
 
 
-def post(connection: http.client.HTTPConnection, body: object, key: str = KEY) -> Reply:
+class Way(Enum):
+    """How a request comes."""
+
+    ORDINARY = "ordinary"  # in chunks, which never goes the short way
+    FIRST = "first"  # as the first of its connection
+    KNOWN = "known"  # with the head of the request before it
+
+
+def post(
+    connection: http.client.HTTPConnection, body: object, key: str = KEY, *, chunked: bool = False
+) -> Reply:
     data = json.dumps(body).encode()
-    connection.request("POST", MESSAGES, data, {"x-api-key": key, "user-agent": "tests/1"})
+    headers = {"x-api-key": key, "user-agent": "tests/1"}
+    if chunked:
+        connection.request("POST", MESSAGES, iter([data]), headers, encode_chunked=True)
+    else:
+        connection.request("POST", MESSAGES, data, headers)
     return read_reply(connection)
 
 
-def ask(directory: Path, script: Sequence[Step], body: object, *, known: bool) -> tuple[Any, ...]:
-    """What the second request gets and leaves in the log: on the connection of the first, or on
-    a new one.
-    """
+def ask(directory: Path, script: Sequence[Step], body: object, way: Way) -> tuple[Any, ...]:
+    """What the second request gets and leaves in the log."""
     first = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), *script]
     with (
         raw_upstream(first, [ReadRequest(), *script]) as upstream,
@@ -147,9 +161,9 @@ def ask(directory: Path, script: Sequence[Step], body: object, *, known: bool) -
     ):
         connection = http.client.HTTPConnection(served.host, served.port, timeout=WAIT_SECONDS)
         assert post(connection, HELLO).status == 200
-        if not known:
+        if way is not Way.KNOWN:
             connection.close()
-        reply = post(connection, body)
+        reply = post(connection, body, chunked=way is Way.ORDINARY)
         connection.close()
     told = [dict(entry) for entry in log if entry["event"] == "request"][-1]
     for name in ("ms", "first_event_ms", "request_id"):
@@ -162,13 +176,14 @@ def ask(directory: Path, script: Sequence[Step], body: object, *, known: bool) -
 
 @pytest.mark.parametrize("script", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["whole", "stream"])
+@pytest.mark.parametrize("way", [Way.FIRST, Way.KNOWN])
 def test_both_ways_agree(
-    tmp_path: Path, taken: list[ShortAnswer], script: Sequence[Step], body: object
+    tmp_path: Path, taken: list[ShortAnswer], script: Sequence[Step], body: object, way: Way
 ) -> None:
     before = running()
-    ordinary = ask(tmp_path, script, body, known=False)
+    ordinary = ask(tmp_path, script, body, Way.ORDINARY)
     assert not taken
-    assert ask(tmp_path, script, body, known=True) == ordinary
+    assert ask(tmp_path, script, body, way) == ordinary
     assert len(taken) == 1
     assert running() == before
 
@@ -186,9 +201,9 @@ def test_both_ways_agree(
 def test_what_is_refused_is_refused_the_ordinary_way(
     tmp_path: Path, taken: list[ShortAnswer], body: object
 ) -> None:
-    ordinary = ask(tmp_path, [], body, known=False)
+    ordinary = ask(tmp_path, [], body, Way.ORDINARY)
     assert ordinary[0] == 400
-    assert ask(tmp_path, [], body, known=True) == ordinary
+    assert [ask(tmp_path, [], body, way) for way in (Way.FIRST, Way.KNOWN)] == [ordinary] * 2
     assert not taken
 
 
