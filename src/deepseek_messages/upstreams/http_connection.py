@@ -136,11 +136,9 @@ class Connection(asyncio.BufferedProtocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(http_faults.garbage_fault(reply.origin, "something that is not HTTP"))
         self.feeding = False
-        if self._body:
-            if self._reply is reply:
-                reply.put(self._body)
-            self._body.clear()
-        reply.received(len(data))
+        pieces = self._body if self._reply is reply else ()
+        reply.received(len(data), pieces)
+        self._body.clear()
 
     def eof_received(self) -> None:
         """The server will send nothing more; the transport closes itself."""

@@ -1,7 +1,7 @@
 """The answer that is being read from a connection of the pool (``http_connection``)."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from deepseek_messages.translation.faults import Fault
@@ -238,8 +238,12 @@ class PooledReply:
         if not self._settled:
             self._pieces += pieces
 
-    def received(self, size: int) -> None:
-        """The parser is done with ``size`` bytes, and has told what it found in them."""
+    def received(self, size: int, pieces: Sequence[bytes]) -> None:
+        """The parser is done with ``size`` bytes, and has told what it found in them, but for these
+        ``pieces`` of the body.
+        """
+        if pieces and not self._settled:
+            self._pieces += pieces
         self._kept = False  # the connection was alive when the request went out
         self._size += size
         if not self.has_head:

@@ -113,7 +113,7 @@ class DirectExchange(Exchange):
         cycle = self._cycle
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
-        self._put(data, last=last)
+        self.write_now(data, last=last)
 
     @property
     def has_room(self) -> bool:
@@ -122,9 +122,6 @@ class DirectExchange(Exchange):
 
     def write_now(self, data: bytes, *, last: bool = False) -> None:
         """As ``write``, without waiting."""
-        self._put(data, last=last)
-
-    def _put(self, data: bytes, *, last: bool) -> None:
         cycle = self._cycle
         self.finished = self.finished or last
         if cycle.disconnected:
@@ -163,7 +160,7 @@ class DirectExchange(Exchange):
         self._chunked = False
         length = b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))
         self._begin(status, headers, length)
-        self._put(body, last=True)
+        self.write_now(body, last=True)
 
     def _begin(self, status: int, headers: Iterable[Header], framing: bytes) -> None:
         self.started = self._cycle.response_started = True

@@ -33,7 +33,9 @@ LAST_WORD = 1.0
 
 
 class Pace(Struct, frozen=True, kw_only=True):
-    """When a stream speaks although the upstream is silent. Seconds."""
+    """When a stream speaks although the upstream is silent. Seconds; the first since the request
+    came.
+    """
 
     commit_after: float = COMMIT_AFTER
     ping_interval: float = PING_INTERVAL
@@ -74,7 +76,8 @@ class _Writer:
         # Events went out, or are about to without the upstream's doing.
         self._announced = exchange.started
         self._speaking: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(pace.commit_after, self._tick)
+        silence = pace.commit_after - exchange.record.seconds
+        self._timer = self._loop.call_later(max(silence, 0), self._tick)
 
     def stop(self) -> None:
         """Say nothing more of our own."""

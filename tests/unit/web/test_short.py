@@ -5,8 +5,7 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,37 +14,27 @@ import pytest
 import structlog
 
 from deepseek_messages.service.tasks import running
-from deepseek_messages.settings import Secret, UpstreamSettings
 from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
-from deepseek_messages.web.app import create_app
-from deepseek_messages.web.protocol import BoundedProtocol
-from deepseek_messages.web.short import ShortWay
 from deepseek_messages.web.short_answer import ShortAnswer
 from tests.faults.chat_bytes import DONE, USAGE, delta, tool_delta, whole
-from tests.support.app import settings_for
-from tests.support.client import HELLO, MESSAGES, STREAM, Client, Reply, read_reply
+from tests.support.client import HELLO, STREAM, Client, read_reply
 from tests.support.gates import WAIT_SECONDS, Gate
 from tests.support.servers import (
     Cut,
-    RawUpstream,
     Reached,
     ReadRequest,
     Reset,
-    RunningApp,
     Step,
     Wait,
     answer,
     chunk,
     chunked_sse_head,
     raw_upstream,
-    serve_app,
 )
+from tests.support.short import GOOD, MODELS, connect, post, send, serving, until_closed
 
-MODELS = answer(b'{"object": "list", "data": [{"id": "deepseek-chat", "object": "model"}]}')
-GOOD = answer(whole())
-KEY = "dsm-caller"
 END = chunk(delta("stop", USAGE, content="") + DONE) + chunk(b"")
 THOUGHT = whole(reasoning_content="Hm.")
 CALL = whole(
@@ -98,57 +87,12 @@ ANSWERS: dict[str, Sequence[Step]] = {
 }
 
 
-@contextmanager
-def serving(
-    directory: Path, upstream: RawUpstream, auth: dict[str, Any] | None = None
-) -> Iterator[RunningApp]:
-    settings = settings_for(
-        directory,
-        auth=auth,
-        upstream=UpstreamSettings(
-            kind="chat", base_url=upstream.url, dialect="deepseek", api_key=Secret("sk-up")
-        ),
-    )
-    app = create_app(settings)
-    options = {"http": BoundedProtocol, "timeout_graceful_shutdown": int(WAIT_SECONDS)}
-    with serve_app(app, proxy_headers=False, **options) as served:
-        yield served
-
-
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[ShortAnswer]:
-    """The requests that went the short way."""
-    found: list[ShortAnswer] = []
-    begin = ShortWay.begin
-
-    def watched(*arguments: Any) -> ShortAnswer | None:
-        short = begin(*arguments)
-        if short is not None:
-            found.append(short)
-        return short
-
-    monkeypatch.setattr(ShortWay, "begin", watched)
-    return found
-
-
 class Way(Enum):
     """How a request comes."""
 
     ORDINARY = "ordinary"  # in chunks, which never goes the short way
     FIRST = "first"  # as the first of its connection
     KNOWN = "known"  # with the head of the request before it
-
-
-def post(
-    connection: http.client.HTTPConnection, body: object, key: str = KEY, *, chunked: bool = False
-) -> Reply:
-    data = json.dumps(body).encode()
-    headers = {"x-api-key": key, "user-agent": "tests/1"}
-    if chunked:
-        connection.request("POST", MESSAGES, iter([data]), headers, encode_chunked=True)
-    else:
-        connection.request("POST", MESSAGES, data, headers)
-    return read_reply(connection)
 
 
 def ask(directory: Path, script: Sequence[Step], body: object, way: Way) -> tuple[Any, ...]:
@@ -213,18 +157,6 @@ def waiting(directory: Path, gate: Gate, reached: Gate) -> Sequence[Step]:
     return [*first, ReadRequest(), Reached(reached), Wait(gate), GOOD]
 
 
-def connect(served: RunningApp) -> http.client.HTTPConnection:
-    """A connection whose next request goes the short way."""
-    connection = http.client.HTTPConnection(served.host, served.port, timeout=WAIT_SECONDS)
-    assert post(connection, HELLO).status == 200
-    return connection
-
-
-def send(connection: http.client.HTTPConnection) -> None:
-    data = json.dumps(HELLO).encode()
-    connection.request("POST", MESSAGES, data, {"x-api-key": KEY, "user-agent": "tests/1"})
-
-
 def test_a_client_that_leaves_stops_the_upstream(tmp_path: Path, taken: list[ShortAnswer]) -> None:
     gate, reached = Gate(), Gate()
     with (
@@ -253,12 +185,7 @@ def test_a_server_that_stops_finishes_what_runs(tmp_path: Path, taken: list[Shor
         send(connection)
         reached.require("the request at the upstream")
         served.server.should_exit = True
-        refused = False
-        while not refused:
-            try:
-                socket.create_connection((served.host, served.port)).close()
-            except OSError:
-                refused = True
+        until_closed(served)
         gate.set()
         reply = read_reply(connection)
         connection.close()
