@@ -30,6 +30,7 @@ from deepseek_messages.web.ids import request_id
 from deepseek_messages.web.known_head import KnownHead, known_head
 from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
 from deepseek_messages.web.short_answer import ShortAnswer
+from deepseek_messages.web.unread import UnreadWatch
 from deepseek_messages.wire.errors import ErrorDetail
 
 VERSIONS = ("1.0", "1.1")
@@ -40,9 +41,6 @@ BODY_PATIENCE = 0.1
 
 # Fields that offer another protocol (RFC 9110 §7.8), and belong to this connection only.
 OFFERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
-
-# How often a client that does not read is looked at within the time it is given.
-LOOKS = 4
 
 MALFORMED = ErrorDetail(type="invalid_request_error", message="Malformed HTTP request")
 HEAD_TOO_LARGE = ErrorDetail(
@@ -66,9 +64,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._offered = False  # the head offers another protocol
         self._too_large = False
         self._head_clock: asyncio.TimerHandle | None = None
-        self._write_clock: asyncio.TimerHandle | None = None
-        self._unread = 0  # bytes that waited for the client when it was last looked at
-        self._looks = 0  # how often nothing had been taken
         self._running: RequestResponseCycle | None = None  # the first of those in the pipeline
         # Only what is not wrapped in a middleware can be called directly.
         self._short_cut = type(self.app) is Front and self.limit_concurrency is None
@@ -82,12 +77,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection has to send its first head in time."""
         super().connection_made(transport)
+        self._unread = UnreadWatch(transport, self.loop, self.write_timeout)
         self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
         self._stop_head_clock()
-        self._stop_write_clock()
+        self._unread.stop()
         super().connection_lost(exc)
         self._wait_for_body()  # in vain, as its record will tell
         self._unset_keepalive_if_required()  # uvicorn would keep us for it when the peer resets
@@ -147,7 +143,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _take_up(self) -> DirectCycle:
         """The cycle of a request that has come as a whole."""
-        self._stop_write_clock()
+        self._unread.stop()
         self.cycle = self._running = cycle = self._direct_cycle(keep_alive=True)
         cycle.more_body = False
         return cycle
@@ -295,14 +291,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         if not self.flow.write_paused:
-            self._stop_write_clock()
+            self._unread.stop()
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """All of an answer is written; what the system did not take waits for the client."""
         super().on_response_complete()
         if self._running is None or self._running.response_complete:
-            self._watch_rest()
+            self._unread.watch()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -330,15 +326,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read fast enough."""
         super().pause_writing()
-        if self._write_clock is None:
-            self._watch_writing()
+        self._unread.watch()
 
     def resume_writing(self) -> None:
         """There is room again."""
-        self._stop_write_clock()
+        self._unread.stop()
         super().resume_writing()
         if self._running is not None and self._running.response_complete:
-            self._watch_rest()
+            self._unread.watch()
 
     def _grow(self, size: int) -> None:
         self._fields_size += size
@@ -363,7 +358,7 @@ class BoundedProtocol(HttpToolsProtocol):
         ) % (len(body), name.encode())
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
-        self._watch_rest()
+        self._unread.watch()
 
     def _answering(self) -> bool:
         """Whether an answer is owed that the bytes just read have no part in."""
@@ -377,43 +372,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
 
-    def _watch_rest(self) -> None:
-        """Nothing more will be written, so nothing will be paused: see that the rest is taken."""
-        if self._write_clock is None and self.transport.get_write_buffer_size():
-            self._watch_writing()
-
-    def _watch_writing(self) -> None:
-        self._unread = self.transport.get_write_buffer_size()
-        self._looks = 0
-        self._look_again()
-
-    def _look_again(self) -> None:
-        self._write_clock = self.loop.call_later(self.write_timeout / LOOKS, self._look_at_writing)
-
-    def _look_at_writing(self) -> None:
-        """Cut a client off that took nothing at all for so long; a slow one may go on."""
-        self._write_clock = None
-        unread = self.transport.get_write_buffer_size()
-        if not unread:
-            return
-        if unread < self._unread:
-            self._watch_writing()
-            return
-        self._looks += 1
-        if self._looks < LOOKS:
-            self._look_again()
-        else:
-            self.transport.abort()
-
     def _stop_head_clock(self) -> None:
         if self._head_clock is not None:
             self._head_clock.cancel()
             self._head_clock = None
-
-    def _stop_write_clock(self) -> None:
-        if self._write_clock is not None:
-            self._write_clock.cancel()
-            self._write_clock = None
 
 
 def bounded_protocol(*, write_timeout: float) -> type[BoundedProtocol]:

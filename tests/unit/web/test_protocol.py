@@ -2,9 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable
 from contextlib import suppress
-from types import SimpleNamespace
 
 import pytest
 
@@ -133,36 +131,3 @@ def test_two_requests_at_once_are_answered_in_order() -> None:
         sock.sendall(first + second)
         answer = read_all(sock)
     assert answer.index(b'"status":"ok"') < answer.index(b"deepseek-messages")
-
-
-class Unread:
-    """A transport, as far as its unread bytes go."""
-
-    def __init__(self) -> None:
-        self.waiting = 100_000
-        self.aborted = False
-
-    def get_write_buffer_size(self) -> int:
-        return self.waiting
-
-    def abort(self) -> None:
-        self.aborted = True
-
-
-def test_a_slow_reader_is_cut_off_only_when_it_takes_nothing() -> None:
-    clocks: list[Callable[[], None]] = []
-    transport = Unread()
-    made = protocol.BoundedProtocol.__new__(protocol.BoundedProtocol)
-    made.transport = transport  # type: ignore[assignment]
-    made.loop = SimpleNamespace(call_later=lambda _, look: clocks.append(look))  # type: ignore[assignment]
-    made._watch_writing()
-    for waiting in (90_000, 89_999, 40_000):
-        transport.waiting = waiting
-        clocks.pop()()
-        assert not transport.aborted
-    for _ in range(protocol.LOOKS - 1):
-        clocks.pop()()
-        assert not transport.aborted
-    clocks.pop()()
-    assert transport.aborted
-    assert not clocks
