@@ -2,13 +2,15 @@
 
     IDLE ──begin──▶ HEAD ──headers──▶ BODY ──end──▶ IDLE, or closed
 
-A connection gives one answer at a time. What arrives is kept in the answer until it is read; a
+A new one begins before it is connected: what it is given to send waits until it is. A connection
+gives one answer at a time. What arrives is kept in the answer until it is read; a
 reader that does not keep up stops the reading from the network. One clock per connection serves
 all deadlines, one after the other: it is set anew only when a deadline comes before the hour it
 is set to, and looks at its firing whether anything is due.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Protocol, cast
 
 import httptools
@@ -43,6 +45,8 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         self._reply: PooledReply | None = None
         self._transport: asyncio.Transport | None = None
+        self._dialling: asyncio.Task[None] | None = None
+        self._unsent = b""  # what waits until it is connected
         self._until_close = False  # the body's end is the connection's
         self._answers = 0
         self._due = _NEVER
@@ -51,9 +55,19 @@ class Connection(asyncio.BufferedProtocol):
         self.feeding = False  # the parser is at work: what it finds is told once, afterwards
         self.sending = False  # the request is not out yet
         self.closing = False
-        self.paused_writing = False
+        self.paused_writing = True  # until it is connected
 
     # --- for the pool -----------------------------------------------------------------------------
+
+    def dial(self, connecting: Coroutine[None, None, None]) -> None:
+        """Let ``connecting`` connect it; closing ends that."""
+        self._dialling = self._loop.create_task(connecting, name="connect-upstream")
+
+    def undialled(self, fault: Fault) -> None:
+        """It could not be connected; ``fault`` goes to the reader of the answer."""
+        self._dialling = None
+        self.abort(fault)
+        self.connection_lost(None)
 
     def begin(self, origin: str, limits: Deadlines, first_by: float) -> PooledReply:
         """Expect an answer. The request has to be written now."""
@@ -64,8 +78,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes | memoryview) -> None:
         """Send a piece of the request."""
-        if self._transport is not None and not self.closing:
+        if self.closing:
+            return
+        if self._transport is not None:
             self._transport.write(data)
+        else:
+            self._unsent += data
 
     def abort(self, fault: Fault | None = None) -> None:
         """Close without waiting for unsent bytes or a TLS farewell; ``fault`` goes to the reader
@@ -77,6 +95,8 @@ class Connection(asyncio.BufferedProtocol):
             reply.fail(fault or http_faults.cut_fault(reply.origin))
         if self._transport is not None:
             self._transport.abort()
+        elif self._dialling is not None:
+            self._dialling.cancel()
 
     def expire_in(self, seconds: float) -> None:
         """Close so many seconds from now, unless told otherwise before."""
@@ -113,6 +133,13 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected, and past the TLS handshake."""
         self._transport = cast("asyncio.Transport", transport)
+        self._dialling = None
+        if self.closing:
+            self._transport.abort()
+            return
+        self._transport.write(self._unsent)
+        self._unsent = b""
+        self.resume_writing()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Where the next bytes go. One place serves all connections of an event loop: it is read

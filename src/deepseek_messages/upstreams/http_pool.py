@@ -1,23 +1,18 @@
 """Connections to one origin, kept for the next request while they are fresh."""
 
 import asyncio
-import socket
-import ssl
 
-import aiohappyeyeballs
 from yarl import URL
 
 from deepseek_messages import __version__
 from deepseek_messages.upstreams import http_faults
 from deepseek_messages.upstreams.http_connection import Connection
+from deepseek_messages.upstreams.http_dialer import Dialer
 from deepseek_messages.upstreams.http_reply import Deadlines
 from deepseek_messages.upstreams.origin import Origin
 from deepseek_messages.upstreams.pooled_reply import PooledReply, StaleError
 
 USER_AGENT = f"deepseek-messages/{__version__}"
-
-# Seconds between attempts at a host's addresses (RFC 8305 §8: 250 ms).
-NEXT_ADDRESS_AFTER = 0.25
 
 # Bodies below this size leave in one write with the head; larger ones in pieces of this size, so
 # that encrypting them does not hold the loop.
@@ -35,11 +30,10 @@ class HttpPool:
     """
 
     def __init__(self, origin: Origin, *, keepalive: float) -> None:
-        self._origin = origin
+        self._dialer = Dialer(origin)
         self._label = origin.label
         self._keepalive = keepalive
         self.buffer = memoryview(bytearray(READ_SIZE))
-        self._tls: ssl.SSLContext | None = None
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._emptied: asyncio.Future[None] | None = None
@@ -50,29 +44,27 @@ class HttpPool:
     ) -> PooledReply:
         """As ``HttpClient.send``; ``key`` is the credential that goes up."""
         head = self._head(method, url, body, key)
-        loop = asyncio.get_running_loop()
-        first_by = loop.time() + limits.first_byte
-        connection = self._take()
-        if connection is not None:
+        first_by = asyncio.get_running_loop().time() + limits.first_byte
+        if (kept := self._take()) is not None:
             try:
-                return await self._ask(connection, head, body, limits, first_by)
+                return await self._ask(kept, head, body, limits, first_by)
             except StaleError:
                 pass
-        connection = await self._connect(loop, limits, first_by)
-        return await self._ask(connection, head, body, limits, first_by)
+        return await self._ask(self._dial(limits, first_by), head, body, limits, first_by)
 
     def request_now(
         self, method: str, url: URL, body: bytes, key: str | None, limits: Deadlines
     ) -> PooledReply | None:
-        """Send a request on an idle connection and return at once; ``None`` when there is none, or
-        the body is one to be sent in pieces. A dead connection shows when the answer is awaited.
+        """Send a request and return at once; ``None`` when the body is one to be sent in pieces.
+        What fails, as a dead connection, shows when the answer is awaited.
         """
-        connection = self._take() if len(body) < PIECE else None
-        if connection is None:
+        if len(body) >= PIECE:
             return None
-        first_by = connection.now() + limits.first_byte
+        data = self._head(method, url, body, key) + body
+        first_by = self._now() + limits.first_byte
+        connection = self._take() or self._dial(limits, first_by)
         reply = connection.begin(self._label, limits, first_by)
-        connection.write(self._head(method, url, body, key) + body)
+        connection.write(data)
         return reply
 
     async def aclose(self) -> None:
@@ -132,6 +124,9 @@ class HttpPool:
         connection.sending = False
         await reply.wait_head()
 
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
     def _take(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
@@ -139,43 +134,25 @@ class HttpPool:
                 return connection
         return None
 
-    async def _connect(
-        self, loop: asyncio.AbstractEventLoop, limits: Deadlines, first_by: float
-    ) -> Connection:
-        by = min(loop.time() + limits.connect, first_by)
-        try:
-            async with asyncio.timeout_at(by):
-                return await self._connected(loop)
-        except ConnectionResetError as error:  # it was connected, and is no more
-            raise http_faults.cut_fault(self._label) from error
-        except OSError as error:  # also TimeoutError and what TLS raises
-            raise http_faults.connect_fault(self._label, error) from error
-
-    async def _connected(self, loop: asyncio.AbstractEventLoop) -> Connection:
-        url = self._origin.base
-        assert url.host is not None
-        addresses = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-        sock = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER, loop=loop
-        )
-        tls = self._tls_context() if url.scheme == "https" else None
-        name = url.raw_host if tls is not None else None
-        try:
-            _, connection = await loop.create_connection(
-                lambda: Connection(self), sock=sock, ssl=tls, server_hostname=name
-            )
-        except BaseException as error:
-            sock.close()
-            if tls is None and isinstance(error, OSError):  # it was connected, and is no more
-                raise http_faults.cut_fault(self._label) from error
-            raise
+    def _dial(self, limits: Deadlines, first_by: float) -> Connection:
+        """A new connection; what it is given to send waits until it is there."""
+        connection = Connection(self)
         self._all.add(connection)
+        by = min(self._now() + limits.connect, first_by)
+        connection.dial(self._connect(connection, by))
         return connection
 
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-        return self._tls
+    async def _connect(self, connection: Connection, by: float) -> None:
+        try:
+            async with asyncio.timeout_at(by):
+                await self._dialer.connect(lambda: connection)
+        except ConnectionResetError:  # it was connected, and is no more
+            connection.undialled(http_faults.cut_fault(self._label))
+        except OSError as error:  # also TimeoutError and what TLS raises
+            connection.undialled(http_faults.connect_fault(self._label, error))
+        except BaseException:
+            connection.undialled(http_faults.cut_fault(self._label))
+            raise
 
     def _head(self, method: str, url: URL, body: bytes | None, key: str | None) -> bytes:
         """Everything that goes up besides the body; nothing else of a caller's ever does."""
