@@ -137,8 +137,9 @@ class Connection(asyncio.BufferedProtocol):
         if self.closing:
             self._transport.abort()
             return
-        self._transport.write(self._unsent)
-        self._unsent = b""
+        if self._unsent:
+            self._transport.write(self._unsent)
+            self._unsent = b""
         self.resume_writing()
 
     def get_buffer(self, _sizehint: int) -> memoryview:

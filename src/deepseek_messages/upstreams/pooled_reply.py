@@ -170,7 +170,10 @@ class PooledReply:
         return await read_up_to(self, limit)
 
     def close(self) -> None:
-        """Drop the connection at once unless the whole body was read. May be called again."""
+        """Drop the connection at once unless the whole body was read. May be called again; nobody
+        is told of it.
+        """
+        self._tell = None
         if not self.ended and self._fault is None:
             self._connection.abort()
 

@@ -19,7 +19,7 @@ from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
 from deepseek_messages.web.short_answer import ShortAnswer
 from tests.faults.chat_bytes import DONE, USAGE, delta, tool_delta, whole
-from tests.support.client import HELLO, STREAM, Client, read_reply
+from tests.support.client import HELLO, MESSAGES, STREAM, Client, read_reply
 from tests.support.gates import WAIT_SECONDS, Gate
 from tests.support.servers import (
     Cut,
@@ -84,6 +84,18 @@ ANSWERS: dict[str, Sequence[Step]] = {
         Cut(),
     ],
     "events cut": [chunked_sse_head(), chunk(delta(content="Hel")), Cut()],
+    "garbage behind an event": [
+        chunked_sse_head(),
+        chunk(delta(content="Hel")),
+        chunk(b"data: {no JSON}\n\n"),
+        Cut(),
+    ],
+    "an error behind an event": [
+        chunked_sse_head(),
+        chunk(delta(content="Hel")),
+        chunk(b'data: {"error": {"message": "no", "code": 500}}\n\n'),
+        Cut(),
+    ],
 }
 
 
@@ -109,7 +121,12 @@ def ask(directory: Path, script: Sequence[Step], body: object, way: Way) -> tupl
             connection.close()
         reply = post(connection, body, chunked=way is Way.ORDINARY)
         connection.close()
-    told = [dict(entry) for entry in log if entry["event"] == "request"][-1]
+        metrics = Client(served.host, served.port).get("/metrics").body.decode()
+    assert re.findall(r"^deepseek_messages_open_\w+ (.*)", metrics, re.MULTILINE) == [
+        "1.0",
+        "0.0",
+    ]  # the one that asks
+    told = [dict(entry) for entry in log if entry.get("path") == MESSAGES][-1]
     for name in ("ms", "first_event_ms", "request_id"):
         told.pop(name, None)
     kept = {k: v for k, v in reply.headers.items() if k not in {"request-id", "date"}}
