@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from deepseek_messages.wire.content import CompactionBlock
 from deepseek_messages.wire.events import (
     CompactionDelta,
     CompactionStart,
@@ -19,7 +20,7 @@ from deepseek_messages.wire.events import (
     StreamEvent,
     TextDelta,
 )
-from deepseek_messages.wire.messages import CompactionBlock, InputMessage
+from deepseek_messages.wire.messages import InputMessage
 
 INSTRUCTION = (
     "Write a summary of this conversation that can stand in its place, so that the work can go on"

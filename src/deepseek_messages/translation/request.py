@@ -46,13 +46,8 @@ from deepseek_messages.wire.chat import (
     JsonSchema,
     ResponseFormat,
 )
-from deepseek_messages.wire.messages import (
-    CompactionBlock,
-    InputMessage,
-    MessagesRequest,
-    TextBlock,
-    ToolUseBlock,
-)
+from deepseek_messages.wire.content import CompactionBlock, TextBlock, ToolUseBlock
+from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 
 
 def to_chat(

@@ -89,10 +89,7 @@ from deepseek_messages.wire.events import (
     ThinkingDelta,
     ToolUseStart,
 )
-from deepseek_messages.wire.messages import (
-    StopReason,
-    Usage,
-)
+from deepseek_messages.wire.messages import StopReason, Usage
 
 # Anthropic, "Server tools": the loop pauses after 10 calls of the model (``pause_turn``).
 MAX_ROUNDS = 10

@@ -7,7 +7,8 @@ from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.wire.chat import ThinkingSwitch
-from deepseek_messages.wire.messages import Effort, MessagesRequest, ThinkingBlock
+from deepseek_messages.wire.content import ThinkingBlock
+from deepseek_messages.wire.messages import Effort, MessagesRequest
 
 _SWITCHES = {True: ThinkingSwitch("enabled"), False: ThinkingSwitch("disabled")}
 
