@@ -30,6 +30,31 @@ def is_wanted(request: MessagesRequest, choice: Choice, notes: Notes) -> bool:
     return True
 
 
+def is_on(
+    request: MessagesRequest,
+    choice: Choice,
+    dialect: Dialect,
+    notes: Notes,
+    *,
+    forced: bool,
+    prefill: bool,
+) -> bool:
+    """Whether this call thinks. A forced tool call and a continued answer go before thinking
+    where the upstream cannot do both (DeepSeek: "Thinking mode does not support this
+    tool_choice"); Anthropic refuses both combinations.
+    """
+    if not is_wanted(request, choice, notes):
+        return False
+    if forced and not dialect.forced_tool_while_thinking:
+        notes.add(Action.EMULATED, "tool_choice.thinking_off", "tool_choice")
+        return False
+    if prefill:
+        last = len(request.messages) - 1
+        notes.add(Action.EMULATED, "prefill.thinking_off", f"messages.{last}")
+        return False
+    return True
+
+
 def fields_of(*, on: bool, request: MessagesRequest, dialect: Dialect) -> dict[str, Any]:
     """What the chat request says about thinking, by the names of ``ChatRequest``. DeepSeek once
     refused ``reasoning_effort`` next to disabled thinking, so an effort is only ever sent with
