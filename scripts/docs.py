@@ -10,9 +10,8 @@ from pathlib import Path
 import click
 
 from deepseek_messages.cli import COMMANDS, main
-from deepseek_messages.settings import KNOWN, MEMBER
+from deepseek_messages.settings import KNOWN, MEMBER, Settings
 from deepseek_messages.settings.known import SECTIONS, Setting
-from deepseek_messages.settings.schema import Settings
 from deepseek_messages.telemetry.metrics import METRICS, PREFIX
 from deepseek_messages.translation.faults import FaultKind
 from deepseek_messages.translation.notes import LOSSY, Action

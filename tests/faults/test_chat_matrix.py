@@ -1,20 +1,22 @@
 """Every fault at every stage of a chat answer: what came before is kept, and the end is told.
 
-A cell is a stage (what the server has sent) and a fault (what it does then). Deadlines are
-short; nothing here measures time.
+A cell is a stage (what the server has sent) and a fault (what it does then): ``cells``. Deadlines
+are long, and a server that stays silent moves the clock on (``support.clock``).
 """
 
-import gzip
+import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 
 from deepseek_messages.translation.faults import Fault, FaultKind
-from deepseek_messages.translation.limits import MAX_FRAME_BYTES
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import ErrorEvent, MessageStop, StreamEvent
+from tests.faults.cells import BEFORE, END, FAULTS, INVALID_UTF8, STAGES, WHOLE, Outcome
 from tests.faults.chat_bytes import (
     DONE,
     USAGE,
@@ -26,6 +28,7 @@ from tests.faults.chat_bytes import (
     tool_delta,
     whole,
 )
+from tests.support.clock import SkippingLoop
 from tests.support.servers import (
     Cut,
     Gate,
@@ -41,43 +44,16 @@ from tests.support.servers import (
     sse_head,
 )
 
+DEADLINES = {"first_byte_timeout": 20.0, "idle_timeout": 20.0}
+PAST_DEADLINES = 30.0
+
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_leaks")]
 
-SHORT = {"first_byte_timeout": 0.2, "idle_timeout": 0.2}
-END = "end"  # no fault: the body ended, and the reader of the chunks judges
-Outcome = FaultKind | str
 
-FINISH = delta("stop", content="")
-USAGE_FRAME = frame({"choices": [], "usage": USAGE})
-
-# The stage's name, the frames sent so far, the text they carry, whether the answer has its end.
-STAGES: dict[str, tuple[bytes, str, bool]] = {
-    "after headers": (b"", "", False),
-    "inside the first frame": (delta(content="never whole")[:25], "", False),
-    "mid text": (delta(role="assistant", content="") + delta(content="Hel"), "Hel", False),
-    "mid thinking": (delta(reasoning_content="Let me"), "Let me", False),
-    "half a tool call": (tool_delta('{"ci', first=True), '{"ci', False),
-    "after finish, before usage": (delta(content="Hi") + FINISH, "Hi", True),
-    "after usage, before [DONE]": (delta(content="Hi") + FINISH + USAGE_FRAME, "Hi", True),
-}
-
-INVALID_UTF8 = b'data: {"choices":[{"index":0,"delta":{"content":"a\xff"}}]}\n\n'
-OVERSIZED = [b"data: "] + [b"x" * 1_048_576] * (MAX_FRAME_BYTES // 1_048_576 + 1)
-
-# The fault's name, what the server does, how the read ends.
-FAULTS: dict[str, tuple[Sequence[Step], Outcome]] = {
-    "reset": ([Reset()], FaultKind.CUT),
-    "clean close": ([Cut()], FaultKind.CUT),
-    "body ends": ([chunk(b"")], END),
-    "silence": ([Stall()], FaultKind.TIMEOUT),
-    "bytes that are no frames": ([chunk(b"\x00\x01garbage\n\n"), chunk(b"")], END),
-    "a frame that is not JSON": ([chunk(b"\n\ndata: nonsense\n\n"), Stall()], FaultKind.GARBAGE),
-    "truncated JSON": ([chunk(b'\n\ndata: {"choices":[{\n\n'), Stall()], FaultKind.GARBAGE),
-    "JSON of another shape": ([chunk(b"\n\ndata: [1,2]\n\n"), Stall()], FaultKind.GARBAGE),
-    "a frame over the limit": ([*map(chunk, OVERSIZED), Stall()], FaultKind.GARBAGE),
-    "[DONE]": ([chunk(b"\n\n" + DONE), Stall()], END),
-    "a trickle": ([*(chunk(bytes([each])) for each in b"\n\n" + DONE), Stall()], END),
-}
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """A loop whose clock can be moved on."""
+    return "asyncio", {"loop_factory": SkippingLoop}
 
 
 # Where the stage changes the outcome: a frame cut by other bytes is no JSON, and a body that
@@ -133,8 +109,11 @@ def translate(chunks: list[ChatChunk], end: Outcome) -> list[StreamEvent]:
 async def read_to_end(script: Sequence[Step], *, stream: bool) -> tuple[list[ChatChunk], Outcome]:
     """The chunks that came, and how it ended."""
     chunks: list[ChatChunk] = []
-    with raw_upstream(list(script)) as server:
-        async with connected(server.url, **SHORT) as upstream:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SkippingLoop)
+    silence = partial(loop.skip, PAST_DEADLINES)
+    with raw_upstream(list(script), on_silence=silence) as server:
+        async with connected(server.url, **DEADLINES) as upstream:
             try:
                 opened = await upstream.open(call(stream=stream))
                 while batch := await opened.read():
@@ -144,26 +123,6 @@ async def read_to_end(script: Sequence[Step], *, stream: bool) -> tuple[list[Cha
                     await server.connection().done.opened()
                 return chunks, fault.kind
             return chunks, END
-
-
-# --- before and inside the headers ----------------------------------------------------------------
-
-HEAD = chunked_sse_head()
-BEFORE: dict[str, tuple[Sequence[Step], FaultKind]] = {
-    "reset at once": ([Reset()], FaultKind.CUT),
-    "close at once": ([Cut()], FaultKind.CUT),
-    "reset before headers": ([ReadRequest(), Reset()], FaultKind.CUT),
-    "close before headers": ([ReadRequest(), Cut()], FaultKind.CUT),
-    "silence before headers": ([ReadRequest(), Stall()], FaultKind.TIMEOUT),
-    "no HTTP": ([ReadRequest(), b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Stall()], FaultKind.GARBAGE),
-    "reset inside headers": ([ReadRequest(), HEAD[:30], Reset()], FaultKind.CUT),
-    "close inside headers": ([ReadRequest(), HEAD[:30], Cut()], FaultKind.CUT),
-    "silence inside headers": ([ReadRequest(), HEAD[:30], Stall()], FaultKind.TIMEOUT),
-    "endless headers": (
-        [ReadRequest(), b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 100_000, Stall()],
-        FaultKind.GARBAGE,
-    ),
-}
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
@@ -213,42 +172,6 @@ async def test_a_success_that_is_no_answer_is_garbage(status: int) -> None:
         [],
         FaultKind.GARBAGE,
     )
-
-
-# --- whole answers --------------------------------------------------------------------------------
-
-JSON_HEAD = chunked_sse_head({"content-type": "application/json"})
-BODY = whole()
-WHOLE: dict[str, tuple[Sequence[Step], str, Outcome]] = {
-    "whole": ([answer(BODY)], "Hello!", END),
-    "reset after headers": ([JSON_HEAD, Reset()], "", FaultKind.CUT),
-    "close after headers": ([JSON_HEAD, Cut()], "", FaultKind.CUT),
-    "silence after headers": ([JSON_HEAD, Stall()], "", FaultKind.TIMEOUT),
-    "silence after a blank line": ([JSON_HEAD, chunk(b"\n"), Stall()], "", FaultKind.TIMEOUT),
-    "reset in the middle": ([JSON_HEAD, chunk(BODY[:40]), Reset()], "", FaultKind.CUT),
-    "close in the middle": ([JSON_HEAD, chunk(BODY[:40]), Cut()], "", FaultKind.CUT),
-    "silence in the middle": ([JSON_HEAD, chunk(BODY[:40]), Stall()], "", FaultKind.TIMEOUT),
-    "length not reached": ([answer(BODY)[:-10], Cut()], "", FaultKind.CUT),
-    "truncated JSON": ([answer(BODY[:-10])], "", FaultKind.GARBAGE),
-    "an empty body": ([answer(b"")], "", FaultKind.GARBAGE),
-    "only blanks": ([answer(b"\n\n\n")], "", FaultKind.GARBAGE),
-    "HTML with 200": ([answer(b"<!doctype html><p>hi")], "", FaultKind.GARBAGE),
-    "plain text with 200": ([answer(b"upstream connect error")], "", END),
-    "JSON that is no object": ([answer(b"[1]")], "", FaultKind.GARBAGE),
-    "an error with 200": ([answer(b'{"error":{"message":"boom"}}')], "", END),
-    "no choices": ([answer(b'{"choices":[]}')], "", END),
-    "another shape": ([answer(b'{"hello":1}')], "", END),
-    "deep nesting": ([answer(b'{"choices":' + b"[" * 100_000)], "", FaultKind.GARBAGE),
-    "invalid UTF-8": ([answer(BODY.replace(b"Hello", b"Hell\xff"))], "Hell\ufffd!", END),
-    "gzip": ([answer(gzip.compress(BODY), headers={"content-encoding": "gzip"})], "Hello!", END),
-    "gzip that is none": (
-        [answer(BODY, headers={"content-encoding": "gzip"})],
-        "",
-        FaultKind.GARBAGE,
-    ),
-    "NaN usage": ([answer(BODY.replace(b"7", b"NaN"))], "Hello!", END),
-    "negative usage": ([answer(BODY.replace(b"7", b"-7"))], "Hello!", END),
-}
 
 
 @pytest.mark.parametrize("fault", WHOLE)

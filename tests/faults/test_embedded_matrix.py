@@ -5,6 +5,7 @@ scripted: the real one cannot be made to fail at a given moment.
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,11 +20,11 @@ from deepseek_messages.upstreams.embedded import upstream as module
 from deepseek_messages.upstreams.embedded.load import Loaded
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
-from tests.faults.test_server_matrix import wait_until
+from tests.faults.rig import Recording, error_told
 from tests.support.app import settings_for
 from tests.support.client import HELLO, STREAM, Client, Reply
-from tests.support.gates import Gate
-from tests.support.servers import assert_lawful, error_of, serve_app
+from tests.support.gates import Gate, wait_until
+from tests.support.servers import serve_app
 
 MODEL = Model(id="tiny", display_name="Tiny", context_window=4000, max_output_tokens=1000)
 TOOL = {"name": "get_weather", "input_schema": {"type": "object"}}
@@ -120,12 +121,10 @@ class Source:
         return Path("tiny.gguf")
 
 
-class Rig:
-    def __init__(self, client: Client, engine: Engine, upstream: Any, log: list[Any]) -> None:
-        self.client = client
-        self.engine = engine
-        self.upstream = upstream
-        self.log = log
+@dataclass
+class Rig(Recording):
+    engine: Engine
+    upstream: Any
 
     def ask(self, script: list[Item], body: object) -> Reply:
         del self.log[:]
@@ -133,12 +132,6 @@ class Rig:
         reply = self.client.post(body)
         wait_until(lambda: not self.upstream._running)
         return reply
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        found = [entry for entry in self.log if entry.get("event") == "request"]
-        assert len(found) == 1, self.log
-        return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -153,22 +146,9 @@ def rig() -> Iterator[Rig]:
         upstream = EmbeddedUpstream(Source())
         app = create_app(settings_for(Path(directory)), upstream=upstream)
         with serve_app(app, http=BoundedProtocol) as at:
-            yield Rig(Client(at.host, at.port), engine, upstream, log)  # type: ignore[arg-type]
+            yield Rig(Client(at.host, at.port), log, engine, upstream)  # type: ignore[arg-type]
             wait_until(lambda: running() == 0)
     assert not [each for each in threading.enumerate() if each.name == "engine-call"]
-
-
-def error_told(reply: Reply, recorded: dict[str, Any]) -> dict[str, Any] | None:
-    """The one error, or ``None`` for an answer that is whole; as it is recorded."""
-    if reply.status != 200:
-        _, kind, message = reply.error()
-        error: dict[str, Any] | None = {"type": kind, "message": message}
-    elif reply.headers["content-type"] == "application/json":
-        error = None
-    else:
-        error = error_of(assert_lawful(reply.body))
-    assert recorded["outcome"] == ("fault" if error else "served")
-    return error
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -5,25 +5,16 @@ server: what its client gets, what is recorded, and that nothing is left behind.
 import json
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import structlog
 
-from deepseek_messages.service.tasks import running
-from deepseek_messages.settings import Secret, UpstreamSettings
 from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
-from deepseek_messages.web.app import create_app
-from deepseek_messages.web.protocol import BoundedProtocol
 from deepseek_messages.wire.chat import AssistantMessage, FunctionCall, ToolCall
+from tests.faults.cells import BEFORE, FAULTS, STATUSES, WAYS
 from tests.faults.chat_bytes import DONE, frame
-from tests.faults.test_chat_matrix import BEFORE, FAULTS
-from tests.faults.test_server_matrix import STATUSES, Rig, check, wait_until
-from tests.support.app import settings_for
-from tests.support.client import HELLO, STREAM, Client
-from tests.support.gates import WAIT_SECONDS
+from tests.faults.rig import Rig, check, running_rig
+from tests.support.client import STREAM
 from tests.support.servers import (
     Cut,
     ReadRequest,
@@ -34,8 +25,6 @@ from tests.support.servers import (
     chunk,
     chunked_sse_head,
     error_of,
-    raw_upstream,
-    serve_app,
 )
 from tests.support.token_server import TokenServerFake
 from tests.unit.upstreams.test_tokens_http import chat, written
@@ -43,8 +32,6 @@ from tests.unit.upstreams.test_tokens_http import chat, written
 SERVERS = sorted(TOKEN_SERVERS)
 TOOL = {"name": "get_weather", "input_schema": {"type": "object"}}
 THINKING = {"max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
-WAYS = {"stream": STREAM, "whole": HELLO}
-SHORT = 0.4  # seconds of silence that are taken for the end
 
 
 @cache
@@ -118,32 +105,9 @@ OWN = {
 @pytest.fixture(scope="module", params=SERVERS)
 def rig(request: pytest.FixtureRequest) -> Iterator[tuple[str, Rig]]:
     kind = request.param
-    models = answer(json.dumps(TokenServerFake(kind).listing()).encode())
-    with (
-        raw_upstream([ReadRequest(), models, Cut()]) as upstream,
-        TemporaryDirectory() as directory,
-        structlog.testing.capture_logs() as log,
-    ):
-        settings = settings_for(
-            Path(directory),
-            auth={"mode": "open"},
-            upstream=UpstreamSettings(
-                kind="tokens",
-                server=kind,
-                base_url=upstream.url,
-                api_key=Secret("sk-upstream"),
-                proxy_from_env=False,
-                connect_timeout=1.0,
-                first_byte_timeout=SHORT,
-                idle_timeout=SHORT,
-            ),
-        )
-        with serve_app(create_app(settings), http=BoundedProtocol) as app:
-            client = Client(app.host, app.port)
-            assert client.get("/v1/models").status == 200  # believed from now on
-            yield kind, Rig(client, upstream, log)  # type: ignore[arg-type]
-            wait_until(lambda: running() == 0)
-            assert all(each.done.wait(WAIT_SECONDS) for each in upstream.connections)
+    models = json.dumps(TokenServerFake(kind).listing()).encode()
+    with running_rig(models, kind="tokens", server=kind) as running:
+        yield kind, running
 
 
 def play(

@@ -5,7 +5,6 @@ import json
 import socket
 import time
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,10 @@ from tests.faults.test_clients import connected, request, reset
 from tests.support.app import served, settings_for
 from tests.support.client import HELLO, STREAM
 from tests.support.fake import FINISH, FakeUpstream, text
-from tests.support.gates import WAIT_SECONDS
+from tests.support.gates import WAIT_SECONDS, wait_until
 from tests.support.servers import serve_app
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what nobody tells."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 # Bytes of an answer that the system and the connection hold without anybody being asked to wait.
@@ -53,7 +44,7 @@ def test_who_leaves_a_complete_answer_unread_is_cut_off(
         sock.sendall(request(body, fields=fields))
         upstream.called.require("the call")
         upstream.played[0].closed.require("closing the upstream")
-        until(lambda: s.app.open_connections == 0)
+        wait_until(lambda: s.app.open_connections == 0)
 
 
 def test_who_reads_slowly_in_the_end_gets_all() -> None:
@@ -134,5 +125,5 @@ def test_a_connection_that_was_reset_is_let_go_at_once() -> None:
             kept = weakref.ref(made)
             del made
             reset(sock)
-        until(lambda: s.app.open_connections == 0)
-        until(lambda: gc.collect() >= 0 and kept() is None)
+        wait_until(lambda: s.app.open_connections == 0)
+        wait_until(lambda: gc.collect() >= 0 and kept() is None)

@@ -10,7 +10,7 @@ import pytest
 
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.sse import encode_events
-from deepseek_messages.wire.messages import OutputTextBlock
+from deepseek_messages.wire.content import OutputTextBlock
 from tests.property.conversations import chat_prompt, translate
 from tests.property.laws import sdk_accumulates
 from tests.property.test_prefix import turns, without_header

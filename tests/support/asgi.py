@@ -1,5 +1,6 @@
 """Run an ASGI application over real HTTP, in a thread of this process."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ SHUTDOWN_SECONDS = 30.0
 class RunningApp:
     """Where a served application can be reached."""
 
-    def __init__(self, host: str, port: int, server: uvicorn.Server) -> None:
+    def __init__(self, host: str, port: int, server: "_TellingServer") -> None:
         self.host = host
         self.port = port
         self.server = server
@@ -24,6 +25,12 @@ class RunningApp:
     def url(self) -> str:
         """The base URL, without a trailing slash."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it runs on."""
+        assert self.server.loop is not None
+        return self.server.loop
 
     @property
     def open_connections(self) -> int:
@@ -38,8 +45,10 @@ class _TellingServer(uvicorn.Server):
         super().__init__(config)
         self.settled = threading.Event()
         self.failure: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
         try:
             await super().startup(sockets)
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 WAIT_SECONDS = 30.0  # only ever reached by a test that fails
@@ -44,3 +45,11 @@ class Gate(threading.Event):
     def require(self, what: str = "it") -> None:
         """Wait from a thread; fail the test if it never comes."""
         assert self.wait(WAIT_SECONDS), f"{what} did not happen"
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait in a thread for what nobody tells; fail the test if it never comes."""
+    end = time.monotonic() + WAIT_SECONDS
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.005)

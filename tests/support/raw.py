@@ -6,15 +6,18 @@ it sees at once when the peer goes away.
 """
 
 import asyncio
+import fcntl
 import itertools
 import socket
 import struct
+import termios
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from tests.support.clock import Skip
 from tests.support.gates import WAIT_SECONDS, Gate
 
 
@@ -39,7 +42,9 @@ class Reached:
 
 @dataclass(frozen=True)
 class Stall:
-    """Stay silent with the connection open until the peer closes it or the server stops."""
+    """Stay silent with the connection open until the peer closes it or the server stops. A peer
+    with a clock that can be moved on hears of it (``on_silence``).
+    """
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,11 @@ def split(data: bytes, *at: int) -> list[Step]:
 class RawUpstream:
     """The server: the n-th connection plays the n-th script, later ones play the last."""
 
-    def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
+    def __init__(
+        self, scripts: Sequence[Sequence[Step]], on_silence: Callable[[], Skip] | None = None
+    ) -> None:
         self.scripts = [list(script) for script in scripts]
+        self.on_silence = on_silence
         self.connections: list[Connection] = []
         self.port = 0
         self.problems: list[BaseException] = []
@@ -185,7 +193,7 @@ class RawUpstream:
             script = self.scripts[min(len(self.connections), len(self.scripts) - 1)]
             self.connections.append(connection)
             self._changed.notify_all()
-        player = _Player(connection, reader, writer)
+        player = _Player(connection, reader, writer, self.on_silence)
         try:
             await player.play(script)
         except (ConnectionError, asyncio.CancelledError):
@@ -204,9 +212,14 @@ class RawUpstream:
 
 class _Player:
     def __init__(
-        self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        connection: Connection,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_silence: Callable[[], Skip] | None,
     ) -> None:
         self.connection = connection
+        self.on_silence = on_silence
         self.reader = reader
         self.writer = writer
         self.arrived = asyncio.Event()
@@ -236,7 +249,7 @@ class _Player:
                 case Reached(gate):
                     gate.set()
                 case Stall():
-                    await self.connection.peer_closed.opened()
+                    await self.stay_silent()
                 case HalfClose():
                     self.writer.write_eof()
                 case Cut():
@@ -252,6 +265,24 @@ class _Player:
                 raise ConnectionResetError("the peer closed before its request was whole")
             self.arrived.clear()
             await self.arrived.wait()
+
+    async def stay_silent(self) -> None:
+        closed, skip = self.connection.peer_closed, None
+        if self.on_silence is not None:
+            while not closed.is_set() and self._on_its_way():
+                await asyncio.sleep(0.001)
+            skip = self.on_silence()
+        await closed.opened()
+        if skip is not None:
+            skip.cancel()
+
+    def _on_its_way(self) -> bool:
+        """Whether something that was sent has not reached the peer's side yet."""
+        if self.writer.transport.is_closing():
+            return False
+        raw = self.writer.get_extra_info("socket")
+        unsent = self.writer.transport.get_write_buffer_size()
+        return bool(unsent or any(fcntl.ioctl(raw, termios.TIOCOUTQ, bytes(4))))
 
     def reset(self) -> None:
         linger = struct.pack("ii", 1, 0)
@@ -270,9 +301,11 @@ class _Player:
 
 
 @contextmanager
-def raw_upstream(*scripts: Sequence[Step]) -> Iterator[RawUpstream]:
+def raw_upstream(
+    *scripts: Sequence[Step], on_silence: Callable[[], Skip] | None = None
+) -> Iterator[RawUpstream]:
     """Run a ``RawUpstream`` with these scripts (one per connection) until the block ends."""
-    upstream = RawUpstream(scripts)
+    upstream = RawUpstream(scripts, on_silence)
     ready, stop = threading.Event(), Gate()
 
     async def serve() -> None:

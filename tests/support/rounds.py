@@ -12,7 +12,8 @@ from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.request import to_chat
-from deepseek_messages.translation.rounds import Need, PendingTool, Rounds
+from deepseek_messages.translation.round_parts import PendingTool
+from deepseek_messages.translation.rounds import Need, Rounds
 from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted, Outcome
 from deepseek_messages.translation.sse import ChunkReader, encode_events
 from deepseek_messages.wire.events import ContentBlockStart, MessageDelta, StreamEvent

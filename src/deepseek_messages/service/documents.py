@@ -24,18 +24,17 @@ from deepseek_messages.settings import DocumentsSettings
 from deepseek_messages.translation.documents import PDF, PagesSource, is_citable
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.result_text import fetched_pdf, with_pages
-from deepseek_messages.wire.messages import (
+from deepseek_messages.wire.content import (
     Base64Source,
     ContentBlock,
     DocumentBlock,
     ImageBlock,
-    InputMessage,
-    MessagesRequest,
     TextBlock,
     ToolResultBlock,
     ToolResultContent,
     WebFetchToolResultBlock,
 )
+from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 
 # Text of all pages of one document, in characters: four for each token of DeepSeek's largest
 # window of 1M. Pictures are PNG in base64, and a request of 48 MiB is the most DeepSeek takes.

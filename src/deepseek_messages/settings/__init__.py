@@ -4,29 +4,25 @@
 win. Whatever is wrong becomes one ``SettingsError`` that names the key and where it stands.
 """
 
+from deepseek_messages.settings.addresses import is_loopback, split_url
+from deepseek_messages.settings.documents import DocumentsSettings
 from deepseek_messages.settings.known import KNOWN, MEMBER, Setting
 from deepseek_messages.settings.rules import check_settings
-from deepseek_messages.settings.schema import (
+from deepseek_messages.settings.secret import Secret
+from deepseek_messages.settings.server import AuthMode, AuthSettings, ServerSettings
+from deepseek_messages.settings.sources import SettingsError, Source, find_config, load_settings
+from deepseek_messages.settings.telemetry import LogSettings, TelemetrySettings
+from deepseek_messages.settings.tools import ToolsSettings
+from deepseek_messages.settings.tree import Settings
+from deepseek_messages.settings.upstreams import (
     DEEPSEEK_URL,
-    AuthMode,
-    AuthSettings,
-    DocumentsSettings,
     EmbeddedSettings,
-    LogSettings,
     MemberSettings,
     ModelsSettings,
     PoolSettings,
-    ServerSettings,
-    Settings,
-    TelemetrySettings,
-    ToolsSettings,
     UpstreamKind,
     UpstreamSettings,
-    is_loopback,
-    split_url,
 )
-from deepseek_messages.settings.secret import Secret
-from deepseek_messages.settings.sources import SettingsError, Source, find_config, load_settings
 
 __all__ = [
     "DEEPSEEK_URL",

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import NODEFAULT, UNSET, Meta, Struct, structs
 
-from deepseek_messages.settings.schema import MemberSettings, Settings
+from deepseek_messages.settings.tree import Settings
+from deepseek_messages.settings.upstreams import MemberSettings
 
 ENV_PREFIX = "DEEPSEEK_MESSAGES_"
 

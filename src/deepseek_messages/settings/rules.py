@@ -4,7 +4,9 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 
-from deepseek_messages.settings.schema import Settings, UpstreamSettings, split_url
+from deepseek_messages.settings.addresses import split_url
+from deepseek_messages.settings.tree import Settings
+from deepseek_messages.settings.upstreams import UpstreamSettings
 from deepseek_messages.translation.dialects import DIALECTS
 
 _KEYS_ADVICE = (

@@ -10,16 +10,12 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import platformdirs
 
+from deepseek_messages.settings.addresses import split_url
 from deepseek_messages.settings.known import ENV_PREFIX, KNOWN, MEMBER, SECTIONS, TABLES
 from deepseek_messages.settings.rules import check_settings
-from deepseek_messages.settings.schema import (
-    APP_NAME,
-    DEEPSEEK_URL,
-    MemberSettings,
-    Settings,
-    split_url,
-)
 from deepseek_messages.settings.secret import Secret
+from deepseek_messages.settings.tree import APP_NAME, Settings
+from deepseek_messages.settings.upstreams import DEEPSEEK_URL, MemberSettings
 from deepseek_messages.translation.dialects import DEEPSEEK, by_host
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"

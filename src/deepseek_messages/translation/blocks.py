@@ -24,7 +24,7 @@ from deepseek_messages.wire.chat import (
     ImageUrlPart,
     TextPart,
 )
-from deepseek_messages.wire.messages import (
+from deepseek_messages.wire.content import (
     Base64Source,
     BashCodeExecutionToolResultBlock,
     CodeExecutionToolResultBlock,

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from deepseek_messages.translation.passages import MAX_PASSAGE_CHARS, sentence_end
 from deepseek_messages.translation.sources import Source, locations
+from deepseek_messages.wire.citations import Location
 from deepseek_messages.wire.events import (
     CitationsDelta,
     ContentBlockDelta,
@@ -31,7 +32,6 @@ from deepseek_messages.wire.events import (
     TextDelta,
     TextStart,
 )
-from deepseek_messages.wire.messages import Location
 
 # Quoted text in one answer, in characters: DeepSeek's largest window, 1M tokens, four times over.
 MAX_CITED_CHARS = 4 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Raw, Struct
 
 from deepseek_messages.translation.schema import compact
-from deepseek_messages.wire.messages import Tool
+from deepseek_messages.wire.tools import Tool
 
 
 class ClientTool(Struct, frozen=True):

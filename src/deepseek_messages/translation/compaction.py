@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from deepseek_messages.wire.content import CompactionBlock
 from deepseek_messages.wire.events import (
     CompactionDelta,
     CompactionStart,
@@ -19,30 +20,9 @@ from deepseek_messages.wire.events import (
     StreamEvent,
     TextDelta,
 )
-from deepseek_messages.wire.messages import CompactionBlock, InputMessage
-
-INSTRUCTION = (
-    "Write a summary of this conversation that can stand in its place, so that the work can go on"
-    " from the summary alone: what was asked for, what was decided and done and why, what was"
-    " found out (names, paths, numbers, and code that matters, word for word), what is unfinished,"
-    " and what comes next. Answer with the summary and nothing else, and call no tool."
-)
+from deepseek_messages.wire.messages import InputMessage
 
 HEAD = "Summary of the conversation so far:\n\n"
-
-
-# Tokens for a summary that an answer goes on from, where there is room. Claude Code keeps 20,000
-# free for its own.
-SUMMARY_TOKENS = 20_000
-
-# What the question for it takes of the window, at most.
-QUESTION_TOKENS = 2_000
-
-
-def asking_message(instructions: str | None) -> InputMessage:
-    """The message that asks for the summary."""
-    wanted = instructions if instructions and instructions.strip() else INSTRUCTION
-    return InputMessage(role="user", content=wanted)
 
 
 def summarised(messages: Sequence[InputMessage]) -> tuple[int, int] | None:

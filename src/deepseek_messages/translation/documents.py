@@ -11,7 +11,7 @@ from deepseek_messages.translation.passages import spans_of
 from deepseek_messages.translation.sources import Library, Passage
 from deepseek_messages.translation.system import JOINT
 from deepseek_messages.wire.chat import ContentPart, TextPart
-from deepseek_messages.wire.messages import (
+from deepseek_messages.wire.content import (
     ContentSource,
     DocumentBlock,
     SearchResultBlock,

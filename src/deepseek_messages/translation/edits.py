@@ -12,15 +12,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from deepseek_messages.translation.notes import Action, Notes
-from deepseek_messages.wire.messages import (
-    AppliedEdit,
-    ClearedThinking,
-    ClearedToolUses,
+from deepseek_messages.wire.content import (
     ContentSource,
     DocumentBlock,
     ImageBlock,
-    InputMessage,
-    MessagesRequest,
     PlainTextSource,
     SearchResultBlock,
     TextBlock,
@@ -30,6 +25,13 @@ from deepseek_messages.wire.messages import (
     ToolResultContent,
     ToolUseBlock,
     UnknownBlock,
+)
+from deepseek_messages.wire.messages import (
+    AppliedEdit,
+    ClearedThinking,
+    ClearedToolUses,
+    InputMessage,
+    MessagesRequest,
 )
 
 # What stands in place of a result that was cleared.

@@ -32,15 +32,14 @@ from deepseek_messages.wire.chat import (
     ToolCall,
     UserMessage,
 )
-from deepseek_messages.wire.messages import (
+from deepseek_messages.wire.content import (
     CompactionBlock,
-    InputMessage,
-    MessagesRequest,
     RedactedThinkingBlock,
     TextBlock,
     ThinkingBlock,
     ToolUseBlock,
 )
+from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 
 _NOTHING = frozenset({b"null", b"[]", b"{}"})
 

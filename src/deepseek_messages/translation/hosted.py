@@ -15,9 +15,8 @@ from deepseek_messages.translation.server_tools import Outcome, ServerTool
 from deepseek_messages.translation.tool_names import upstream_id
 from deepseek_messages.translation.tools import arguments_of
 from deepseek_messages.wire.chat import FunctionCall, ToolCall, ToolMessage
-from deepseek_messages.wire.messages import (
+from deepseek_messages.wire.content import (
     ContentBlock,
-    InputMessage,
     McpToolResultBlock,
     McpToolUseBlock,
     ServerToolUseBlock,
@@ -25,6 +24,7 @@ from deepseek_messages.wire.messages import (
     WebFetchToolResultBlock,
     WebSearchToolResultBlock,
 )
+from deepseek_messages.wire.messages import InputMessage
 
 if TYPE_CHECKING:
     from deepseek_messages.translation.blocks import Context

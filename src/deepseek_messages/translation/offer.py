@@ -24,7 +24,7 @@ from deepseek_messages.translation.server_tools import (
 )
 from deepseek_messages.translation.tool_names import upstream_name
 from deepseek_messages.wire.chat import Function, FunctionTool
-from deepseek_messages.wire.messages import Tool
+from deepseek_messages.wire.tools import Tool
 
 
 class Offer(Struct, frozen=True):

@@ -14,13 +14,9 @@ from msgspec import Raw
 
 from deepseek_messages.translation.limits import MAX_JSON_DEPTH, MAX_MESSAGES, MAX_OBJECTS
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.wire.messages import (
-    ContentBlock,
-    InputMessage,
-    MessagesRequest,
-    Tool,
-    ToolResultContent,
-)
+from deepseek_messages.wire.content import ContentBlock, ToolResultContent
+from deepseek_messages.wire.messages import InputMessage, MessagesRequest
+from deepseek_messages.wire.tools import Tool
 
 ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
 

@@ -1,10 +1,11 @@
 """The stream of an answer with everything its request asks for."""
 
+from deepseek_messages.translation.block_queue import Sealer
 from deepseek_messages.translation.citations import CitationStage
 from deepseek_messages.translation.compaction import CompactionStage
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.stages import ContextStage, EventStage, StagedStream, Stream
-from deepseek_messages.translation.stream import MessageStream, Sealer
+from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.messages import ContextManagement
 
 

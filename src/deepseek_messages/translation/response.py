@@ -21,6 +21,13 @@ from deepseek_messages.wire.chat import (
     ChunkChoice,
     ToolCallDelta,
 )
+from deepseek_messages.wire.content import (
+    OutputBlock,
+    OutputCompactionBlock,
+    OutputTextBlock,
+    OutputThinkingBlock,
+    OutputToolUseBlock,
+)
 from deepseek_messages.wire.errors import STATUS_TO_TYPE, ErrorDetail
 from deepseek_messages.wire.events import (
     AnyDelta,
@@ -45,14 +52,7 @@ from deepseek_messages.wire.events import (
     ThinkingStart,
     ToolUseStart,
 )
-from deepseek_messages.wire.messages import (
-    Message,
-    OutputBlock,
-    OutputCompactionBlock,
-    OutputTextBlock,
-    OutputThinkingBlock,
-    OutputToolUseBlock,
-)
+from deepseek_messages.wire.messages import Message
 
 __all__ = ["chunks_of", "decode_answer", "fold"]
 

@@ -22,14 +22,14 @@ from deepseek_messages.wire.chat import (
     ToolMessage,
     UserMessage,
 )
-from deepseek_messages.wire.messages import (
+from deepseek_messages.wire.content import (
     ContentBlock,
-    InputMessage,
     TextBlock,
     ToolResultBlock,
     ToolResultContent,
     UnknownBlock,
 )
+from deepseek_messages.wire.messages import InputMessage
 
 INTERRUPTED = "[no result: the tool call was interrupted]"
 

@@ -20,12 +20,7 @@ from deepseek_messages.translation.system import schema_instruction
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatChunk, ChatMessage, UserMessage
 from deepseek_messages.wire.events import McpToolUseStart, ServerToolUseStart, ToolUseStart
-from deepseek_messages.wire.messages import (
-    Iteration,
-    OutputTokensDetails,
-    ServerToolUsage,
-    Usage,
-)
+from deepseek_messages.wire.messages import Iteration, OutputTokensDetails, ServerToolUsage, Usage
 
 
 class PendingTool(Struct, frozen=True):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from deepseek_messages.translation.schema import compact
-from deepseek_messages.wire.messages import Tool
+from deepseek_messages.wire.tools import Tool
 
 Kind = Literal["web_search", "web_fetch", "tool_search_tool_regex", "tool_search_tool_bm25", "mcp"]
 

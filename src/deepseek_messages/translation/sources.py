@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from deepseek_messages.translation.web_index import Span, from_index, to_index
-from deepseek_messages.wire.messages import (
+from deepseek_messages.wire.citations import (
     CharLocation,
     ContentBlockLocation,
     Location,

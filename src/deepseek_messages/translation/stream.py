@@ -1,98 +1,42 @@
 """Chat chunks in, Messages stream events out.
 
-What an upstream sends has no blocks: reasoning, text and calls come in any mixture. So what
-arrives is put into *runs* in order of first sight. The first run is the open block and streams
-through; whatever belongs to a later one waits. A run of reasoning or text is over as soon as
-another begins; a call is over when its arguments are closed JSON and another run waits, and at
-the latest at the answer's end. Thus interleaved calls lose nothing and never overlap. The lawful
-order of events, and the states, are in ``writer``.
+Reasoning, text and calls become blocks in ``block_queue``; the lawful order of events, and the
+states, are in ``writer``.
 
 Rules that are decisions:
 
-* Empty and blank text opens no block: Anthropic's API refuses blank text blocks when they are
-  sent back. Blanks before visible text are kept. Reasoning is kept exactly.
 * Reasoning always becomes a thinking block, also when nobody asked for it: it is never lost.
 * An answer without text or calls stays as it is (no content, or only thinking): text that the
   model did not write is not invented.
-* Arguments go through byte for byte. Only an object or array streams; any other beginning waits
-  for the end, since the official SDKs cannot read a cut scalar. At the end they must be JSON:
-  no arguments at all are ``{}``; a call cut off by the token limit is closed as it is and
-  ``max_tokens`` says why; anything else is a fault, since the client would run a wrong call.
-* A call whose name never comes gets the forced tool's, or the only tool's; otherwise it is a
-  fault (or left out, if the token limit cut it off).
 * An upstream that ends without a finish reason has cut its answer.
 * The stop reason waits for ``finish``, so that one ``message_delta`` carries the last usage.
 * A token count that nobody reports is estimated from the text.
 """
 
-from collections import deque
-from typing import Protocol
-
 from msgspec import UNSET
 
+from deepseek_messages.translation.block_queue import BlockQueue, Sealer
 from deepseek_messages.translation.dsml import FoundCall
-from deepseek_messages.translation.faults import Fault, FaultKind, cut, garbage, reported
+from deepseek_messages.translation.faults import Fault, cut, garbage, reported
+from deepseek_messages.translation.finish_reasons import TRUNCATED, stop_reason
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
-from deepseek_messages.translation.partial_json import is_json
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.runs import Pattern, RunDelta, TextRun, single_chunks
 from deepseek_messages.translation.sse import relay
 from deepseek_messages.translation.textpath import Piece, Reasoning, TextPath
-from deepseek_messages.translation.toolcalls import Call, CallBook, CallIds
+from deepseek_messages.translation.toolcalls import Call, CallBook
 from deepseek_messages.translation.usage import count_characters, estimate_tokens, merge, to_usage
 from deepseek_messages.translation.writer import EventWriter, State
 from deepseek_messages.wire.chat import ChatChunk, ChatDelta, ChatUsage, ChunkChoice, ToolCallDelta
 from deepseek_messages.wire.events import (
     ContentBlockDelta,
-    InputJsonDelta,
     MessageDeltaBody,
-    SignatureDelta,
     StreamEvent,
     TextDelta,
-    TextStart,
     ThinkingDelta,
-    ThinkingStart,
-    ToolUseStart,
 )
 from deepseek_messages.wire.messages import Message, StopReason, Usage
-
-# finish_reason -> stop_reason. Sources: DeepSeek's API reference (stop, length, content_filter,
-# tool_calls), OpenAI's (function_call), and what servers were seen to send. Others: end_turn.
-STOP_REASONS: dict[str, StopReason] = {
-    "length": "max_tokens",
-    "max_tokens": "max_tokens",
-    "content_filter": "refusal",
-    "sensitive": "refusal",
-    "model_length": "model_context_window_exceeded",
-}
-
-# The answer is not whole. DeepSeek: insufficient_system_resource, aborted; vLLM and SGLang:
-# abort; several gateways: error.
-OVERLOADED = "insufficient_system_resource"
-BROKEN = frozenset({OVERLOADED, "aborted", "abort", "error"})
-
-# The token limit ended the answer, perhaps in the middle of a call.
-TRUNCATED: frozenset[StopReason | None] = frozenset({"max_tokens", "model_context_window_exceeded"})
-
-# Blanks that are held back at a text's beginning; a model that writes more of them shows them.
-MAX_BLANKS = 4096
-
-
-class Sealer(Protocol):
-    """Makes the signature that can restore a thinking block's reasoning."""
-
-    def seal(self, reasoning: str) -> str: ...
-
-
-class Run:
-    """A stretch of reasoning or text. ``texts`` holds what is not sent yet."""
-
-    __slots__ = ("kind", "texts")
-
-    def __init__(self, kind: State) -> None:
-        self.kind = kind
-        self.texts: list[str] = []
 
 
 class MessageStream:
@@ -118,14 +62,12 @@ class MessageStream:
         self._plan = plan
         self._message_id = message_id
         self._prompt_tokens = prompt_tokens
-        self._seal = seal
         self._writer = EventWriter()
-        self._runs: deque[Run | Call] = deque()  # the first is the open block's
+        self._queue = BlockQueue(plan, message_id, self._writer, seal)
+        self._runs = self._queue.runs  # the first is the open block's
+        self._reasoning = self._queue.reasoning
         self._path = TextPath(plan)
         self._book = CallBook(plan)
-        self._ids = CallIds(message_id, plan.used_tool_ids)
-        self._calls = 0  # calls that the client sees
-        self._reasoning: list[str] = []  # of the open thinking block
         self._ascii = self._others = 0  # characters of output
         self._usage: ChatUsage | None = None
         self._refused = False
@@ -202,8 +144,8 @@ class MessageStream:
         if self.state is State.CLOSED:
             return []
         self._end_relay()
-        if not self._in_half_a_call():
-            self._close()
+        if not self._queue.in_half_a_call:
+            self._queue.close()
         self._writer.error(fault.detail())
         return self._writer.take()
 
@@ -311,9 +253,7 @@ class MessageStream:
         if self._path.stopped is not None:
             self._end("end_turn", None)
         elif choice.finish_reason:
-            if choice.finish_reason in BROKEN:
-                raise _broken(choice.finish_reason)
-            self._end(STOP_REASONS.get(choice.finish_reason, "end_turn"), self._named(choice))
+            self._end(stop_reason(choice.finish_reason), self._named(choice))
 
     def _delta(self, delta: ChatDelta) -> None:
         if reasoning := delta.reasoning_content or delta.reasoning:
@@ -326,27 +266,21 @@ class MessageStream:
             self._put(self._path.feed(delta.refusal))
         if delta.tool_calls:
             self._tool_calls(delta.tool_calls)
-        self._pump()
+        self._queue.pump()
 
     def _put(self, pieces: list[Piece]) -> None:
         if self._plan.no_output:
             return
         for piece in pieces:
             if isinstance(piece, FoundCall):
-                self._admit(Call.found(piece))
+                self._queue.admit(Call.found(piece))
                 self._count(piece.arguments)
             elif isinstance(piece, Reasoning):
-                self._add(State.THINKING, piece.text)
+                self._queue.add(State.THINKING, piece.text)
+                self._count(piece.text)
             else:
-                self._add(State.TEXT, piece)
-
-    def _add(self, kind: State, text: str) -> None:
-        last = self._runs[-1] if self._runs else None
-        if not isinstance(last, Run) or last.kind is not kind:
-            last = Run(kind)
-            self._runs.append(last)
-        last.texts.append(text)
-        self._count(text)
+                self._queue.add(State.TEXT, piece)
+                self._count(piece)
 
     def _tool_calls(self, deltas: list[ToolCallDelta]) -> None:
         self._put(self._path.flush())
@@ -357,15 +291,7 @@ class MessageStream:
             if call.closed and arguments.strip():
                 raise garbage(f"the arguments of the tool call {call.name!r} went on after the end")
             if not call.admitted:
-                self._admit(call)
-
-    def _admit(self, call: Call) -> None:
-        """Queue a call at first sight; all but the first are left out where one is allowed."""
-        call.admitted = True
-        if self._plan.no_output or (self._plan.single_tool and self._calls):
-            return
-        self._calls += 1
-        self._runs.append(call)
+                self._queue.admit(call)
 
     def _count(self, text: str) -> None:
         plain, others = count_characters(text)
@@ -399,115 +325,9 @@ class MessageStream:
             stop = "stop_sequence"
         elif self._refused and stop == "end_turn":
             stop = "refusal"
-        elif self._calls and stop == "end_turn":
+        elif self._queue.calls and stop == "end_turn":
             stop = "tool_use"
         if self._plan.no_output:
             stop, sequence = "max_tokens", None
         self._stop, self._sequence = stop, sequence
-        self._pump(last=True)
-
-    # --- runs to blocks ---------------------------------------------------------------------------
-
-    def _pump(self, *, last: bool = False) -> None:
-        """Send what the first run has; go on to the next while it is over."""
-        while self._runs:
-            run = self._runs[0]
-            over = last or (len(self._runs) > 1 and (isinstance(run, Run) or run.whole))
-            if isinstance(run, Call):
-                self._send_call(run, over=over)
-            elif run.kind is State.THINKING:
-                self._send_reasoning(run)
-            else:
-                self._send_text(run)
-            if not over:
-                break
-            self._close()
-            self._runs.popleft()
-
-    def _send_reasoning(self, run: Run) -> None:
-        if self.state is State.BETWEEN and run.texts:
-            self._writer.open(ThinkingStart())
-        for text in run.texts:
-            self._reasoning.append(text)
-            if self._plan.display == "shown":
-                self._writer.delta(ThinkingDelta(thinking=text))
-        run.texts.clear()
-
-    def _send_text(self, run: Run) -> None:
-        if self.state is State.BETWEEN and run.texts:
-            text = "".join(run.texts)
-            run.texts = [text]
-            if text.isspace() and len(text) <= MAX_BLANKS:
-                return
-            self._writer.open(TextStart())
-        for text in run.texts:
-            self._writer.delta(TextDelta(text=text))
-        run.texts.clear()
-
-    def _send_call(self, call: Call, *, over: bool) -> None:
-        if self.state is State.BETWEEN:
-            if over and not call.name:
-                call.name = self._missing_name()
-            if not self._ready(call, over=over):
-                return
-            name = self._plan.tool_names.get(call.name, call.name)
-            self._writer.open(ToolUseStart(id=self._ids.give(call.id), name=name))
-        if over:
-            self._finish_call(call)
-        elif call.streams and (text := call.unsent()):
-            self._writer.delta(InputJsonDelta(partial_json=text))
-
-    def _ready(self, call: Call, *, over: bool) -> bool:
-        """Whether the name is there and whole: names may come in pieces."""
-        if not call.name:
-            return False
-        return over or not self._plan.tools or call.name in self._plan.tools or bool(call.size)
-
-    def _missing_name(self) -> str:
-        if self._plan.forced_tool is not None:
-            return self._plan.forced_tool
-        if len(self._plan.tools) == 1:
-            return next(iter(self._plan.tools))
-        if self._stop in TRUNCATED:
-            return ""
-        raise garbage("the upstream made a tool call without a name")
-
-    def _finish_call(self, call: Call) -> None:
-        """Send the rest of the arguments; see to it that they are JSON, or that it is said why
-        they are not.
-        """
-        call.closed = True
-        text = call.arguments.strip()
-        truncated = call.truncated or self._stop in TRUNCATED
-        if text in {"", "null"}:
-            if not truncated:
-                self._writer.delta(InputJsonDelta(partial_json="{}"))
-            return
-        valid = is_json(text)
-        if not (valid or truncated):
-            raise garbage(f"the arguments of the tool call {call.name!r} are not JSON")
-        if (valid or call.streams) and (rest := call.unsent()):
-            self._writer.delta(InputJsonDelta(partial_json=rest))
-
-    def _in_half_a_call(self) -> bool:
-        if self.state is not State.TOOL:
-            return False
-        call = self._runs[0] if self._runs else None
-        return not (isinstance(call, Call) and is_json(call.arguments))
-
-    def _close(self) -> None:
-        """Close the open block, if there is one."""
-        if self.state is State.THINKING:
-            reasoning = "".join(self._reasoning)
-            self._reasoning.clear()
-            if self._seal is not None and (signature := self._seal.seal(reasoning)):
-                self._writer.delta(SignatureDelta(signature=signature))
-        if self.state in {State.THINKING, State.TEXT, State.TOOL}:
-            self._writer.close()
-
-
-def _broken(reason: str) -> Fault:
-    if reason == OVERLOADED:
-        message = "the upstream ran out of resources in the middle of its answer"
-        return Fault(FaultKind.REPORTED, message, status=529)
-    return Fault(FaultKind.REPORTED, f"the upstream gave up in the middle of its answer ({reason})")
+        self._queue.pump(last=True, truncated=stop in TRUNCATED)

@@ -10,7 +10,10 @@ from typing import Any
 
 from msgspec import Raw
 
+from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.wire.chat import JsonSchema, ResponseFormat
+from deepseek_messages.wire.messages import MessagesRequest
 
 # How many problems the model is told of, and how long each may be.
 MAX_PROBLEMS = 8
@@ -20,6 +23,22 @@ MAX_PROBLEM_CHARS = 300
 _BACKTRACK = 1_000_000
 
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+
+
+def schema_of(request: MessagesRequest) -> Raw | None:
+    """The schema that the answer's text must satisfy, if there is one."""
+    config = request.output_config
+    chosen = config.format if config is not None and config.format else request.output_format
+    return chosen.schema if chosen is not None else None
+
+
+def response_format(schema: Raw, dialect: Dialect, *, prefilled: bool) -> ResponseFormat | None:
+    """How the upstream is told of it; ``None`` where it can only be told in words."""
+    if prefilled and dialect.prefix == "beta_prefix":
+        return None  # "response_format json_object should not be used with prefix" (DeepSeek)
+    if dialect.json_schema:
+        return ResponseFormat("json_schema", JsonSchema(name="answer", schema=schema))
+    return ResponseFormat("json_object") if dialect.json_object else None
 
 
 class SchemaCheck:

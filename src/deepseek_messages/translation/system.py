@@ -7,7 +7,7 @@ from msgspec import Raw
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Action, Notes
-from deepseek_messages.wire.messages import TextBlock
+from deepseek_messages.wire.content import TextBlock
 
 # Claude Code's first system block: accounting for Anthropic, changing with each conversation.
 # DeepSeek's own converter leaves it out of the prompt too (deepseek-recipe 0.2).

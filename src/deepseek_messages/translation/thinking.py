@@ -7,7 +7,8 @@ from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.wire.chat import ThinkingSwitch
-from deepseek_messages.wire.messages import Effort, MessagesRequest, ThinkingBlock
+from deepseek_messages.wire.content import ThinkingBlock
+from deepseek_messages.wire.messages import Effort, MessagesRequest
 
 _SWITCHES = {True: ThinkingSwitch("enabled"), False: ThinkingSwitch("disabled")}
 
@@ -26,6 +27,31 @@ def is_wanted(request: MessagesRequest, choice: Choice, notes: Notes) -> bool:
         return False
     if thinking.budget_tokens is not None:
         notes.add(Action.IGNORED, "thinking.budget_tokens", "thinking.budget_tokens")
+    return True
+
+
+def is_on(
+    request: MessagesRequest,
+    choice: Choice,
+    dialect: Dialect,
+    notes: Notes,
+    *,
+    forced: bool,
+    prefill: bool,
+) -> bool:
+    """Whether this call thinks. A forced tool call and a continued answer go before thinking
+    where the upstream cannot do both (DeepSeek: "Thinking mode does not support this
+    tool_choice"); Anthropic refuses both combinations.
+    """
+    if not is_wanted(request, choice, notes):
+        return False
+    if forced and not dialect.forced_tool_while_thinking:
+        notes.add(Action.EMULATED, "tool_choice.thinking_off", "tool_choice")
+        return False
+    if prefill:
+        last = len(request.messages) - 1
+        notes.add(Action.EMULATED, "prefill.thinking_off", f"messages.{last}")
+        return False
     return True
 
 

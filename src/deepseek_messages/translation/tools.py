@@ -14,12 +14,8 @@ from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted, ServerTool
 from deepseek_messages.translation.tool_names import upstream_name
 from deepseek_messages.wire.chat import Function, FunctionName, FunctionTool, NamedToolChoice
-from deepseek_messages.wire.messages import (
-    McpToolUseBlock,
-    ServerToolUseBlock,
-    Tool,
-    ToolChoice,
-)
+from deepseek_messages.wire.content import McpToolUseBlock, ServerToolUseBlock
+from deepseek_messages.wire.tools import Tool, ToolChoice
 
 
 class Choosing(Struct, frozen=True):

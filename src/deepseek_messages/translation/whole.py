@@ -7,18 +7,13 @@ not certainly such an answer gives ``None``. Tests compare the two over generate
 
 from msgspec import UNSET
 
+from deepseek_messages.translation.block_queue import Sealer
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.stream import Sealer
 from deepseek_messages.translation.usage import count_characters, estimate_tokens, to_usage
 from deepseek_messages.wire.chat import ChatAnswer
-from deepseek_messages.wire.messages import (
-    Message,
-    OutputBlock,
-    OutputTextBlock,
-    OutputThinkingBlock,
-    StopReason,
-)
+from deepseek_messages.wire.content import OutputBlock, OutputTextBlock, OutputThinkingBlock
+from deepseek_messages.wire.messages import Message, StopReason
 
 _STOPS: dict[str, StopReason] = {"stop": "end_turn", "length": "max_tokens"}
 

@@ -1,9 +1,9 @@
-"""The Messages API: request, content blocks, tools, answer.
+"""The Messages API: request and answer. Their parts: ``content``, ``tools``, ``citations``.
 
 Source: the type definitions of the official SDKs (anthropic 2.12 for Python), API versions
 2023-06-01 and 2026-10-21. Unknown fields are tolerated everywhere; fields that we accept and
 ignore are declared as raw JSON so that their shape can never refuse a request and their
-presence can be noted. Tool schemas and tool inputs stay raw: they pass byte for byte.
+presence can be noted.
 
 None of these can be part of a reference cycle, so the garbage collector need not know of them
 (``gc=False``): a history of 4 MB causes three collections instead of nine.
@@ -13,233 +13,9 @@ from typing import Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-# A field that is accepted whatever its shape, and only looked at for being there.
-Ignored = Raw | UnsetType
-
-EMPTY_OBJECT = Raw(b"{}")
-
-
-class Block(Struct, frozen=True, gc=False, tag_field="type", kw_only=True):
-    """Base of everything that has a ``type`` inside ``content``."""
-
-
-# --- sources of images and documents ------------------------------------------------------------
-
-
-class Source(Struct, frozen=True, gc=False, tag_field="type", kw_only=True):
-    """Base of where an image or document comes from."""
-
-
-class Base64Source(Source, tag="base64", frozen=True, gc=False):
-    media_type: str
-    data: str
-
-
-class UrlSource(Source, tag="url", frozen=True, gc=False):
-    url: str
-
-
-class FileSource(Source, tag="file", frozen=True, gc=False):
-    file_id: str
-
-
-class PlainTextSource(Source, tag="text", frozen=True, gc=False):
-    data: str
-    media_type: str = "text/plain"
-
-
-class ContentSource(Source, tag="content", frozen=True, gc=False):
-    content: "str | list[TextBlock | ImageBlock]"
-
-
-ImageSource = Base64Source | UrlSource | FileSource
-DocumentSource = Base64Source | UrlSource | FileSource | PlainTextSource | ContentSource
-
-
-# --- blocks that both sides send ------------------------------------------------------------------
-
-
-class TextBlock(Block, tag="text", frozen=True, gc=False):
-    text: str
-    citations: Ignored = UNSET
-    cache_control: Ignored = UNSET
-
-
-class ThinkingBlock(Block, tag="thinking", frozen=True, gc=False):
-    """``signature`` may be empty, missing or another vendor's; ``thinking`` may be empty."""
-
-    thinking: str = ""
-    signature: str | None = None
-
-
-class RedactedThinkingBlock(Block, tag="redacted_thinking", frozen=True, gc=False):
-    data: str = ""
-
-
-class ToolUseBlock(Block, tag="tool_use", frozen=True, gc=False):
-    id: str
-    name: str
-    input: Raw = EMPTY_OBJECT
-    caller: Ignored = UNSET
-    cache_control: Ignored = UNSET
-
-
-class ServerToolUseBlock(Block, tag="server_tool_use", frozen=True, gc=False):
-    id: str
-    name: str
-    input: Raw = EMPTY_OBJECT
-
-
-# --- blocks that only clients send ----------------------------------------------------------------
-
-
-class ImageBlock(Block, tag="image", frozen=True, gc=False):
-    source: ImageSource
-    cache_control: Ignored = UNSET
-
-
-class CitationsSetting(Struct, frozen=True, gc=False):
-    enabled: bool | None = None
-
-
-class DocumentBlock(Block, tag="document", frozen=True, gc=False):
-    source: DocumentSource
-    title: str | None = None
-    context: str | None = None
-    citations: CitationsSetting | None = None
-    cache_control: Ignored = UNSET
-
-
-class SearchResultBlock(Block, tag="search_result", frozen=True, gc=False):
-    source: str
-    title: str
-    content: list[TextBlock]
-    citations: CitationsSetting | None = None
-    cache_control: Ignored = UNSET
-
-
-class ToolReferenceBlock(Block, tag="tool_reference", frozen=True, gc=False):
-    tool_name: str
-    cache_control: Ignored = UNSET
-
-
-class ContainerUploadBlock(Block, tag="container_upload", frozen=True, gc=False):
-    file_id: str
-
-
-class UnknownBlock(Block, tag="unknown", frozen=True, gc=False):
-    """A block whose ``type`` this version does not know; ``raw`` is its JSON as it came."""
-
-    original_type: str
-    raw: Raw = EMPTY_OBJECT
-
-
-ToolResultContent = (
-    TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock | UnknownBlock
-)
-
-
-class ToolResultBlock(Block, tag="tool_result", frozen=True, gc=False):
-    tool_use_id: str
-    content: str | list[ToolResultContent] | None = None
-    is_error: bool | None = None
-    cache_control: Ignored = UNSET
-
-
-class WebSearchToolResultBlock(Block, tag="web_search_tool_result", frozen=True, gc=False):
-    tool_use_id: str
-    content: Raw
-
-
-class WebFetchToolResultBlock(Block, tag="web_fetch_tool_result", frozen=True, gc=False):
-    tool_use_id: str
-    content: Raw
-
-
-class CodeExecutionToolResultBlock(Block, tag="code_execution_tool_result", frozen=True, gc=False):
-    tool_use_id: str
-    content: Raw
-
-
-class BashCodeExecutionToolResultBlock(
-    Block, tag="bash_code_execution_tool_result", frozen=True, gc=False
-):
-    tool_use_id: str
-    content: Raw
-
-
-class TextEditorCodeExecutionToolResultBlock(
-    Block, tag="text_editor_code_execution_tool_result", frozen=True, gc=False
-):
-    tool_use_id: str
-    content: Raw
-
-
-class ToolSearchToolResultBlock(Block, tag="tool_search_tool_result", frozen=True, gc=False):
-    tool_use_id: str
-    content: Raw
-
-
-class McpToolUseBlock(Block, tag="mcp_tool_use", frozen=True, gc=False):
-    id: str
-    name: str
-    server_name: str = ""
-    input: Raw = EMPTY_OBJECT
-
-
-class McpToolResultBlock(Block, tag="mcp_tool_result", frozen=True, gc=False):
-    tool_use_id: str
-    content: Raw = EMPTY_OBJECT
-    is_error: bool | None = None
-
-
-class CompactionBlock(Block, tag="compaction", frozen=True, gc=False):
-    content: str | None = None
-    encrypted_content: str | None = None
-    signature: str | None = None
-
-
-class NamedTool(Struct, frozen=True, gc=False):
-    """The part of a ``tool_addition`` / ``tool_removal`` that names its tool."""
-
-    name: str | None = None
-    tool_name: str | None = None
-
-
-class ToolAdditionBlock(Block, tag="tool_addition", frozen=True, gc=False):
-    tool: NamedTool
-
-
-class ToolRemovalBlock(Block, tag="tool_removal", frozen=True, gc=False):
-    tool: NamedTool
-
-
-ContentBlock = (
-    TextBlock
-    | ThinkingBlock
-    | RedactedThinkingBlock
-    | ToolUseBlock
-    | ToolResultBlock
-    | ImageBlock
-    | DocumentBlock
-    | SearchResultBlock
-    | ToolReferenceBlock
-    | ContainerUploadBlock
-    | ServerToolUseBlock
-    | WebSearchToolResultBlock
-    | WebFetchToolResultBlock
-    | CodeExecutionToolResultBlock
-    | BashCodeExecutionToolResultBlock
-    | TextEditorCodeExecutionToolResultBlock
-    | ToolSearchToolResultBlock
-    | McpToolUseBlock
-    | McpToolResultBlock
-    | CompactionBlock
-    | ToolAdditionBlock
-    | ToolRemovalBlock
-    | UnknownBlock
-)
-
+from deepseek_messages.wire.content import ContentBlock, OutputBlock, TextBlock
+from deepseek_messages.wire.raw import Ignored
+from deepseek_messages.wire.tools import Tool, ToolChoice
 
 # --- the request ----------------------------------------------------------------------------------
 
@@ -271,43 +47,6 @@ class Thinking(Struct, frozen=True, gc=False):
     budget_tokens: int | None = None
     display: Literal["summarized", "omitted", "updates"] | None = None
     block_binding: Ignored = UNSET
-
-
-class ToolChoice(Struct, frozen=True, gc=False):
-    type: Literal["auto", "any", "tool", "none"]
-    name: str | None = None
-    disable_parallel_tool_use: bool | None = None
-
-
-class Tool(Struct, frozen=True, gc=False, kw_only=True):
-    """A tool entry of any kind: custom (``type`` absent, null or ``custom``), one of Anthropic's
-    client tools, or a server tool. Kinds are told apart by ``type`` alone, never by ``name``.
-    """
-
-    name: str | None = None
-    type: str | None = None
-    description: str | None = None
-    input_schema: Raw | UnsetType = UNSET
-    strict: bool | None = None
-    defer_loading: bool | None = None
-    eager_input_streaming: bool | None = None
-    input_examples: list[Raw] | None = None
-    allowed_callers: list[str] | None = None
-    cache_control: Ignored = UNSET
-    # server tools and Anthropic's client tools
-    max_uses: int | None = None
-    allowed_domains: list[str] | None = None
-    blocked_domains: list[str] | None = None
-    user_location: Ignored = UNSET
-    max_characters: int | None = None
-    display_width_px: int | None = None
-    display_height_px: int | None = None
-    display_number: int | None = None
-    max_content_tokens: int | None = None
-    citations: CitationsSetting | None = None
-    mcp_server_name: str | None = None
-    default_config: Ignored = UNSET
-    configs: Ignored = UNSET
 
 
 class Metadata(Struct, frozen=True, gc=False):
@@ -361,72 +100,6 @@ class MessagesRequest(Struct, frozen=True, gc=False, kw_only=True):
     tags: Ignored = UNSET
 
 
-# --- where an answer points to --------------------------------------------------------------------
-
-
-class Citation(Struct, frozen=True, gc=False, tag_field="type", kw_only=True):
-    """Base of what a text block's ``citations`` hold. All indexes count from 0 and end before
-    their end; pages count from 1.
-    """
-
-    cited_text: str
-
-
-class CharLocation(Citation, tag="char_location", frozen=True, gc=False, kw_only=True):
-    document_index: int
-    document_title: str | None = None
-    start_char_index: int
-    end_char_index: int
-    file_id: str | None = None
-
-
-class PageLocation(Citation, tag="page_location", frozen=True, gc=False, kw_only=True):
-    document_index: int
-    document_title: str | None = None
-    start_page_number: int
-    end_page_number: int
-    file_id: str | None = None
-
-
-class ContentBlockLocation(
-    Citation, tag="content_block_location", frozen=True, gc=False, kw_only=True
-):
-    document_index: int
-    document_title: str | None = None
-    start_block_index: int
-    end_block_index: int
-    file_id: str | None = None
-
-
-class SearchResultLocation(
-    Citation, tag="search_result_location", frozen=True, gc=False, kw_only=True
-):
-    search_result_index: int
-    source: str
-    title: str | None = None
-    start_block_index: int
-    end_block_index: int
-
-
-class WebSearchResultLocation(
-    Citation, tag="web_search_result_location", frozen=True, kw_only=True
-):
-    """``cited_text`` is the beginning of what is quoted."""
-
-    url: str
-    title: str | None = None
-    encrypted_index: str
-
-
-Location = (
-    CharLocation
-    | PageLocation
-    | ContentBlockLocation
-    | SearchResultLocation
-    | WebSearchResultLocation
-)
-
-
 # --- the answer -----------------------------------------------------------------------------------
 
 StopReason = Literal[
@@ -472,38 +145,6 @@ class Usage(Struct, frozen=True, gc=False, kw_only=True):
     output_tokens_details: OutputTokensDetails | UnsetType | None = UNSET
     server_tool_use: ServerToolUsage | UnsetType | None = UNSET
     iterations: tuple[Iteration, ...] | UnsetType = UNSET
-
-
-class OutputTextBlock(Block, tag="text", frozen=True, gc=False):
-    text: str
-    citations: list[Raw] | UnsetType = UNSET
-
-
-class OutputThinkingBlock(Block, tag="thinking", frozen=True, gc=False):
-    thinking: str
-    signature: str
-
-
-class OutputToolUseBlock(Block, tag="tool_use", frozen=True, gc=False):
-    id: str
-    name: str
-    input: Raw
-
-
-class RawOutputBlock(Struct, frozen=True, gc=False):
-    """A block that is passed on as JSON (results of server tools); ``raw`` holds its ``type``."""
-
-    raw: Raw
-
-
-class OutputCompactionBlock(Block, tag="compaction", frozen=True, gc=False):
-    """``content`` is null when the summary failed."""
-
-    content: str | None
-    encrypted_content: str | None = None
-
-
-OutputBlock = OutputTextBlock | OutputThinkingBlock | OutputToolUseBlock | OutputCompactionBlock
 
 
 class ClearedToolUses(

@@ -15,13 +15,8 @@ from deepseek_messages.settings import DocumentsSettings
 from deepseek_messages.translation.documents import PagesSource
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.wire.messages import (
-    DocumentBlock,
-    ImageBlock,
-    MessagesRequest,
-    TextBlock,
-    ToolResultBlock,
-)
+from deepseek_messages.wire.content import DocumentBlock, ImageBlock, TextBlock, ToolResultBlock
+from deepseek_messages.wire.messages import MessagesRequest
 from tests.support.pdf import pdf, pdf_base64
 
 PLACE = "messages.0.content.0.document.source.base64.data: "

@@ -16,13 +16,8 @@ from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request import to_chat
 from deepseek_messages.wire.chat import ImageUrl, ImageUrlPart, TextPart
-from deepseek_messages.wire.messages import (
-    DocumentBlock,
-    ImageBlock,
-    InputMessage,
-    TextBlock,
-    UrlSource,
-)
+from deepseek_messages.wire.content import DocumentBlock, ImageBlock, TextBlock, UrlSource
+from deepseek_messages.wire.messages import InputMessage
 from tests.support.translating import (
     SEAL,
     Translated,

@@ -15,6 +15,7 @@ from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.sources import Passage, Source
 from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.wire.chat import ChatChunk, ChatDelta, ChunkChoice
+from deepseek_messages.wire.content import OutputTextBlock
 from deepseek_messages.wire.events import (
     ContentBlockDelta,
     ContentBlockStart,
@@ -23,7 +24,6 @@ from deepseek_messages.wire.events import (
     TextDelta,
     TextStart,
 )
-from deepseek_messages.wire.messages import OutputTextBlock
 from tests.support.answers import call, delta, sdk_message, sse, translate
 from tests.support.sse import assert_lawful
 

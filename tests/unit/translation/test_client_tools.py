@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deepseek_messages.translation.client_tools import client_tool
-from deepseek_messages.wire.messages import Tool
+from deepseek_messages.wire.tools import Tool
 
 
 def schema_of(kind: str, **fields: Any) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from deepseek_messages.translation.compaction import HEAD, INSTRUCTION
+from deepseek_messages.translation.compaction import HEAD
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.sse import encode_events
-from deepseek_messages.wire.messages import OutputCompactionBlock
+from deepseek_messages.translation.summary import INSTRUCTION
+from deepseek_messages.wire.content import OutputCompactionBlock
 from tests.support.answers import call, delta, plain, sse, translate
 from tests.support.sse import assert_lawful
 from tests.support.translating import assistant, text, translated, user

@@ -8,7 +8,8 @@ from deepseek_messages.translation.citations import INSTRUCTION
 from deepseek_messages.translation.documents import PagesSource, pages_document
 from deepseek_messages.translation.sources import Library
 from deepseek_messages.wire.chat import ImageUrl, ImageUrlPart, TextPart
-from deepseek_messages.wire.messages import CitationsSetting, DocumentBlock
+from deepseek_messages.wire.citations import CitationsSetting
+from deepseek_messages.wire.content import DocumentBlock
 from tests.support.translating import text, translated, user
 
 CITE = {"citations": {"enabled": True}}

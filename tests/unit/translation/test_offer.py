@@ -13,7 +13,7 @@ from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.offer import Memo, Offer, offer_of
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted, McpTool
-from deepseek_messages.wire.messages import Tool
+from deepseek_messages.wire.tools import Tool
 from tests.property.conversations import NAMES, SCHEMAS
 from tests.support.generated import cases, maybe, several, some
 

@@ -8,7 +8,7 @@ import pytest
 from deepseek_messages.translation.limits import MAX_OBJECTS
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.wire.messages import UnknownBlock
+from deepseek_messages.wire.content import UnknownBlock
 
 HELLO: dict[str, Any] = {"role": "user", "content": "hi"}
 BASE: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": [HELLO]}

@@ -7,13 +7,9 @@ from deepseek_messages.translation.faults import Fault, FaultKind, garbage
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.response import chunks_of, decode_answer, fold
 from deepseek_messages.translation.stream import MessageStream
+from deepseek_messages.wire.content import OutputTextBlock, OutputThinkingBlock, OutputToolUseBlock
 from deepseek_messages.wire.events import MessageStop, Ping
-from deepseek_messages.wire.messages import (
-    Message,
-    OutputTextBlock,
-    OutputThinkingBlock,
-    OutputToolUseBlock,
-)
+from deepseek_messages.wire.messages import Message
 from tests.support.answers import call, delta, sse, translate
 
 

@@ -292,7 +292,7 @@ def test_the_start_is_told_once() -> None:
     rounds, _ = rounds_of(tools=[SEARCH], hosted=WEB)
     assert plain(rounds.start()) == [S]
     assert rounds.start() == []
-    assert rounds.pending == []
+    assert rounds.waiting == []
 
 
 def test_a_tool_found_in_an_answer_that_may_leak_its_call_is_found_there_too() -> None:

@@ -46,7 +46,7 @@ from deepseek_messages.wire.chat import (
     FunctionTool,
     UserMessage,
 )
-from deepseek_messages.wire.messages import Tool
+from deepseek_messages.wire.tools import Tool
 from tests.support.translating import SEAL
 
 REGEX: Kind = "tool_search_tool_regex"

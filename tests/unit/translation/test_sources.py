@@ -5,7 +5,7 @@ import pytest
 from msgspec import Raw
 
 from deepseek_messages.translation.sources import Library, Passage, locations, read_citations
-from deepseek_messages.wire.messages import Location
+from deepseek_messages.wire.citations import Location
 
 
 def library() -> Library:

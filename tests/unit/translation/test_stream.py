@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.block_queue import MAX_BLANKS
 from deepseek_messages.translation.faults import Fault, FaultKind, garbage
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.sse import encode_events
-from deepseek_messages.translation.stream import MAX_BLANKS, MessageStream
+from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.translation.writer import MOVES, EventWriter, IllegalMoveError, State
 from deepseek_messages.wire.chat import ChatChunk, ChatDelta, ChunkChoice
 from deepseek_messages.wire.events import (

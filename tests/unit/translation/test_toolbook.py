@@ -11,7 +11,7 @@ from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.server_tools import Hosted, McpTool, ServerTool
 from deepseek_messages.translation.tools import ToolBook
-from deepseek_messages.wire.messages import Tool
+from deepseek_messages.wire.tools import Tool
 from tests.support.translating import (
     Translated,
     assistant,

@@ -15,12 +15,8 @@ from deepseek_messages.wire.chat import (
     ChatUsage,
     ToolCallDelta,
 )
-from deepseek_messages.wire.messages import (
-    ClearedThinking,
-    Message,
-    OutputTextBlock,
-    OutputThinkingBlock,
-)
+from deepseek_messages.wire.content import OutputTextBlock, OutputThinkingBlock
+from deepseek_messages.wire.messages import ClearedThinking, Message
 from tests.support.answers import FakeSeal
 
 
