@@ -43,6 +43,7 @@ from deepseek_messages.wire.messages import (
 )
 
 _NOTHING = frozenset({b"null", b"[]", b"{}"})
+_NO_SUMMARY = CompactionBlock(content=None)
 
 
 def conversation(request: MessagesRequest, context: Context, system: str) -> list[ChatMessage]:
@@ -88,7 +89,9 @@ def _after_summary(messages: list[InputMessage]) -> tuple[Sequence[InputMessage]
     assert isinstance(summary, CompactionBlock)
     head = [InputMessage(role="user", content=HEAD + (summary.content or ""))]
     if rest := content[position + 1 :]:
-        head.append(replace(messages[index], content=rest))
+        # Blocks that say nothing stand for what was left out: notes and refusals count from there.
+        padding = [_NO_SUMMARY] * (position + 1)
+        head.append(replace(messages[index], content=[*padding, *rest]))
     after = range(index + 1, len(messages))
     return head + messages[index + 1 :], [*[index] * len(head), *after]
 

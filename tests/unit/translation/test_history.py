@@ -59,6 +59,18 @@ def test_places_behind_a_summary_are_those_of_the_request() -> None:
     assert done.notes == ["replaced=container_upload@messages.3.content.1"]
 
 
+@pytest.mark.parametrize("say", [assistant, user], ids=["answer", "user"])
+def test_places_behind_a_summary_in_its_own_message_are_those_of_the_request(say: Any) -> None:
+    strange = {"type": "container_upload", "file_id": "f"}
+    done = translated("old", say("older", summary("S"), "then", strange), "new")
+    assert done.notes == ["replaced=container_upload@messages.1.content.3"]
+
+
+def test_a_call_that_repeats_behind_a_summary_is_noted_at_its_place() -> None:
+    done = translated("old", assistant(summary("S"), call("1"), call("1")), user(result("1")))
+    assert done.notes == ["repaired=tool_use.duplicate@messages.1.content.2"]
+
+
 # --- reasoning ------------------------------------------------------------------------------------
 
 
