@@ -15,10 +15,12 @@ from deepseek_messages.translation.blocks import At, Context, parts_of
 from deepseek_messages.translation.citations import mark
 from deepseek_messages.translation.compaction import HEAD, summarised
 from deepseek_messages.translation.hosted import Piece, pieces
+from deepseek_messages.translation.limits import MAX_JSON_DEPTH
 from deepseek_messages.translation.notes import Action
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.results import PendingCall, Turn, plain_turn, with_system
 from deepseek_messages.translation.sources import read_citations
+from deepseek_messages.translation.structure import deeper_than
 from deepseek_messages.translation.system import JOINT
 from deepseek_messages.translation.tool_names import upstream_id
 from deepseek_messages.translation.tools import arguments_of
@@ -41,6 +43,8 @@ from deepseek_messages.wire.messages import (
     ThinkingBlock,
     ToolUseBlock,
 )
+
+TOO_DEEP = f"nested more than {MAX_JSON_DEPTH} levels deep"
 
 _NOTHING = frozenset({b"null", b"[]", b"{}"})
 _NO_SUMMARY = CompactionBlock(content=None)
@@ -156,7 +160,7 @@ def _plain_answer(
         elif type(block) is ToolUseBlock:
             if block.id in context.call_ids:
                 return None
-            call = _call(block, context)
+            call = _call(block, index, position, context)
             calls.append(call)
             pending.append(PendingCall(block.id, call.id, block.name, index, position))
         elif type(block) is ThinkingBlock:
@@ -209,7 +213,7 @@ def _spoken(
             case ToolUseBlock() if block.id in calls:
                 _repeated_call(block, At(index, position), context)
             case ToolUseBlock():
-                calls[block.id] = call = _call(block, context)
+                calls[block.id] = call = _call(block, index, position, context)
                 pending.append(PendingCall(block.id, call.id, block.name, index, position))
             case RedactedThinkingBlock():
                 context.notes.once(Action.IGNORED, "redacted_thinking", str(At(index, position)))
@@ -234,10 +238,14 @@ def _say(texts: list[str | None], cited: str, parts: Sequence[ContentPart]) -> s
     return cited
 
 
-def _call(block: ToolUseBlock, context: Context) -> ToolCall:
+def _call(block: ToolUseBlock, index: int, position: int, context: Context) -> ToolCall:
     context.call_ids.add(block.id)
-    cleared = block.id in context.edits.inputs
-    arguments = "{}" if cleared else arguments_of(block.input)
+    if block.id in context.edits.inputs:
+        arguments = "{}"
+    elif deeper_than(MAX_JSON_DEPTH, block.input):
+        raise Refusal(TOO_DEEP, path=f"{At(index, position)}.input")
+    else:
+        arguments = arguments_of(block.input)
     return ToolCall(upstream_id(block.id), FunctionCall(context.tools.name(block.name), arguments))
 
 
