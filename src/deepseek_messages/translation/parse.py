@@ -76,11 +76,11 @@ def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
 
 
 def _decode(body: bytes) -> MessagesRequest:
-    size = large.looked_over(body) if len(body) > LARGE_BODY else None
     try:
-        if size is not None:
-            return _decode_in_pieces(body, size)
-        if not body.isascii():
+        if len(body) > LARGE_BODY:
+            if (size := large.looked_over(body)) is not None:
+                return _decode_in_pieces(body, size)
+        elif not body.isascii():
             body.decode("utf-8")  # raw JSON is passed on unread: it must be proper text too
         return _request.decode(body)
     except msgspec.ValidationError as error:
