@@ -15,10 +15,12 @@ from deepseek_messages.translation.blocks import At, Context, parts_of
 from deepseek_messages.translation.citations import mark
 from deepseek_messages.translation.compaction import HEAD, summarised
 from deepseek_messages.translation.hosted import Piece, pieces
+from deepseek_messages.translation.limits import MAX_JSON_DEPTH
 from deepseek_messages.translation.notes import Action
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.results import PendingCall, Turn, plain_turn, with_system
 from deepseek_messages.translation.sources import read_citations
+from deepseek_messages.translation.structure import deeper_than
 from deepseek_messages.translation.system import JOINT
 from deepseek_messages.translation.tool_names import upstream_id
 from deepseek_messages.translation.tools import arguments_of
@@ -41,7 +43,10 @@ from deepseek_messages.wire.content import (
 )
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 
+TOO_DEEP = f"nested more than {MAX_JSON_DEPTH} levels deep"
+
 _NOTHING = frozenset({b"null", b"[]", b"{}"})
+_NO_SUMMARY = CompactionBlock(content=None)
 
 
 def conversation(request: MessagesRequest, context: Context, system: str) -> list[ChatMessage]:
@@ -87,7 +92,9 @@ def _after_summary(messages: list[InputMessage]) -> tuple[Sequence[InputMessage]
     assert isinstance(summary, CompactionBlock)
     head = [InputMessage(role="user", content=HEAD + (summary.content or ""))]
     if rest := content[position + 1 :]:
-        head.append(replace(messages[index], content=rest))
+        # Blocks that say nothing stand for what was left out: notes and refusals count from there.
+        padding = [_NO_SUMMARY] * (position + 1)
+        head.append(replace(messages[index], content=[*padding, *rest]))
     after = range(index + 1, len(messages))
     return head + messages[index + 1 :], [*[index] * len(head), *after]
 
@@ -152,7 +159,7 @@ def _plain_answer(
         elif type(block) is ToolUseBlock:
             if block.id in context.call_ids:
                 return None
-            call = _call(block, context)
+            call = _call(block, index, position, context)
             calls.append(call)
             pending.append(PendingCall(block.id, call.id, block.name, index, position))
         elif type(block) is ThinkingBlock:
@@ -205,7 +212,7 @@ def _spoken(
             case ToolUseBlock() if block.id in calls:
                 _repeated_call(block, At(index, position), context)
             case ToolUseBlock():
-                calls[block.id] = call = _call(block, context)
+                calls[block.id] = call = _call(block, index, position, context)
                 pending.append(PendingCall(block.id, call.id, block.name, index, position))
             case RedactedThinkingBlock():
                 context.notes.once(Action.IGNORED, "redacted_thinking", str(At(index, position)))
@@ -230,10 +237,14 @@ def _say(texts: list[str | None], cited: str, parts: Sequence[ContentPart]) -> s
     return cited
 
 
-def _call(block: ToolUseBlock, context: Context) -> ToolCall:
+def _call(block: ToolUseBlock, index: int, position: int, context: Context) -> ToolCall:
     context.call_ids.add(block.id)
-    cleared = block.id in context.edits.inputs
-    arguments = "{}" if cleared else arguments_of(block.input)
+    if block.id in context.edits.inputs:
+        arguments = "{}"
+    elif deeper_than(MAX_JSON_DEPTH, block.input):
+        raise Refusal(TOO_DEEP, path=f"{At(index, position)}.input")
+    else:
+        arguments = arguments_of(block.input)
     return ToolCall(upstream_id(block.id), FunctionCall(context.tools.name(block.name), arguments))
 
 

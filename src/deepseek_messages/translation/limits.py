@@ -31,16 +31,38 @@ BODY_DISCARD_FACTOR = 4
 # of one byte cost five. Node.js bounds chunk extensions likewise (CVE-2024-22019).
 MAX_FRAMING = 8
 
-# Deepest JSON nesting that is read, about: msgspec counts levels against the interpreter's limit of
-# recursion (1,000 calls, our own among them). DeepSeek's service (serde_json) stops at 128.
-MAX_JSON_DEPTH = 900
+# Deepest nesting of what is passed on as JSON, such as a tool's input: serde_json, with which
+# DeepSeek's service reads it, stops at 128. What is passed over may be deeper, up to the
+# interpreter's limit of recursion (1,000 calls, our own among them).
+MAX_JSON_DEPTH = 128
 
 # Anthropic: "at most 100 000" messages in one request.
 MAX_MESSAGES = 100_000
 
-# JSON objects in one request that are not empty: five for each message of the longest history. What
-# they cost is not their bytes but their number (Jackson bounds tokens likewise: maxTokenCount).
-MAX_OBJECTS = 500_000
+# Bodies above this size are read and translated by a thread, and looked over before they are
+# decoded: up to here the worst costs 9 ms (empty strings), which the event loop can bear.
+LARGE_BODY = 512 * 1024
+
+# JSON objects in one large request: two for each message of the longest history, and as many again
+# for a fourth of them. What they cost is not their bytes but their number (Jackson bounds tokens
+# likewise: maxTokenCount).
+MAX_OBJECTS = 250_000
+
+# Items of lists and members of objects in it: ten for each such message.
+MAX_VALUES = 1_000_000
+
+# Of them beside the messages: a thousand tools with a hundred values each.
+MAX_SETTINGS_VALUES = 100_000
+
+# Objects in one message of it. A model's largest window, a million tokens, holds fewer blocks.
+MAX_MESSAGE_OBJECTS = 50_000
+
+# Backslashes in one of more than 8 MiB, which cost ten times what plain text does. JSON within JSON
+# has one in eight bytes.
+MAX_ESCAPES = 4_000_000
+
+# Bytes of it that are not within strings: eight for each value, four times what compact JSON takes.
+MAX_STRUCTURE_BYTES = 8 * 1024 * 1024
 
 # Claude Code drops a silent stream after 300 s; another gateway's users saw 15 s.
 PING_INTERVAL = 10.0

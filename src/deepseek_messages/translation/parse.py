@@ -3,27 +3,30 @@
 The common path decodes once and looks at each message once. Only when that decode fails is the
 body looked at again: to tell a JSON error from a wrong field, and to keep what clients replay
 without knowing it (Claude Code stores and sends back blocks of unknown types; the documentation
-asks servers to be lenient in what they read there).
+asks servers to be lenient in what they read there). Large bodies are looked over before (``large``)
+and decoded in pieces when one call would take too long.
 """
 
 import json
 import re
+from collections.abc import Sequence
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
-from deepseek_messages.translation.limits import MAX_JSON_DEPTH, MAX_MESSAGES, MAX_OBJECTS
+from deepseek_messages.translation import large
+from deepseek_messages.translation.limits import (
+    LARGE_BODY,
+    MAX_JSON_DEPTH,
+    MAX_MESSAGES,
+    MAX_SETTINGS_VALUES,
+)
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.content import ContentBlock, ToolResultContent
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 from deepseek_messages.wire.tools import Tool
 
 ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
-
-# The shortest object that is decoded; those in raw JSON (inputs, schemas) are only passed over,
-# which is many times quicker.
-_SMALLEST = len(b'{"type":"thinking"},')
-_SLICE = 1024 * 1024
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -33,6 +36,24 @@ _objects = msgspec.json.Decoder(list[dict[str, Raw]])
 _items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 _whole = msgspec.json.Decoder(Raw)
+_message = msgspec.json.Decoder(InputMessage)
+_messages = msgspec.json.Decoder(list[InputMessage])
+
+
+class _Messages(Struct):
+    """Nothing of a request but its messages, unread."""
+
+    messages: Raw = Raw(b"[]")
+
+
+class _Shell(MessagesRequest, frozen=True, gc=False, kw_only=True):
+    """A request with its messages unread."""
+
+    messages: Raw  # type: ignore[assignment]
+
+
+_bare = msgspec.json.Decoder(_Messages)
+_shell = msgspec.json.Decoder(_Shell)
 
 
 def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
@@ -50,22 +71,12 @@ def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
     return request
 
 
-def _count_objects(body: bytes) -> None:
-    """Refuse a body of so many objects that to read it would take too long. A brace before a quote
-    begins one; in a text the quote would be escaped.
-    """
-    found = 0
-    for start in range(0, len(body), _SLICE):
-        found += body.count(b'{"', start, start + _SLICE)
-        if found > MAX_OBJECTS:
-            raise Refusal(f"The request body holds more than {MAX_OBJECTS} objects")
-
-
 def _decode(body: bytes) -> MessagesRequest:
-    if len(body) > MAX_OBJECTS * _SMALLEST:
-        _count_objects(body)
     try:
-        if not body.isascii():
+        if len(body) > LARGE_BODY:
+            if (size := large.looked_over(body)) is not None:
+                return _decode_in_pieces(body, size)
+        elif not body.isascii():
             body.decode("utf-8")  # raw JSON is passed on unread: it must be proper text too
         return _request.decode(body)
     except msgspec.ValidationError as error:
@@ -82,7 +93,7 @@ def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest
     """A field was wrong: perhaps only a block of an unknown type in a replayed answer."""
     try:
         _whole.decode(body)
-        if str(error).startswith("Invalid value") and ".content[" in str(error):
+        if _may_be_unknown_block(str(error)):
             return _request.decode(_mark_unknown_blocks(body))
     except msgspec.ValidationError as second:
         raise _field_refusal(str(second)) from None
@@ -91,6 +102,55 @@ def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest
     except RecursionError:
         raise Refusal(_DEPTH_MESSAGE) from None
     raise _field_refusal(str(error)) from None
+
+
+# --- in pieces ------------------------------------------------------------------------------------
+
+
+def _decode_in_pieces(body: bytes, size: large.Size) -> MessagesRequest:
+    """As one call decodes it, but for which of several faults is told. Raises ``Refusal``, and
+    ``msgspec.DecodeError`` for what is no JSON.
+    """
+    try:
+        if size.values > MAX_SETTINGS_VALUES:
+            large.check_settings(size, _bare.decode(body).messages)
+        shell = _shell.decode(body)
+    except msgspec.ValidationError as error:
+        _whole.decode(body)
+        raise _field_refusal(str(error)) from None
+    try:
+        items = _items.decode(shell.messages)
+    except msgspec.ValidationError as error:
+        raise _field_refusal(str(error), "messages") from None
+    _check_number(items)
+    messages: list[InputMessage] = []
+    for first, batch in large.batches(items):
+        messages += _decode_batch(first, batch)
+    fields = {name: getattr(shell, name) for name in shell.__struct_fields__}
+    return MessagesRequest(**{**fields, "messages": messages})
+
+
+def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
+    """``batch`` begins with message number ``first``."""
+    try:
+        if len(batch) == 1:  # perhaps megabytes: not copied
+            return [_message.decode(batch[0])]
+        return _messages.decode(_list(batch))
+    except msgspec.ValidationError as error:
+        wrong = error
+    if _may_be_unknown_block(str(wrong)):
+        try:
+            return _messages.decode(_marked_messages(_list(batch)))
+        except msgspec.ValidationError as error:
+            raise _batch_refusal(str(error), first) from None
+    if len(batch) == 1:
+        raise _field_refusal(str(wrong), f"messages.{first}")
+    raise _batch_refusal(str(wrong), first)
+
+
+def _batch_refusal(error: str, first: int) -> Refusal:
+    moved = re.sub(r"`\$\[(\d+)\]", lambda at: f"`$[{first + int(at[1])}]", error)
+    return _field_refusal(moved, "messages")
 
 
 # --- unknown blocks -------------------------------------------------------------------------------
@@ -106,18 +166,27 @@ _RESULT_TAGS = _tags(ToolResultContent)
 _BLOCK_TAGS = _tags(ContentBlock)
 
 
+def _may_be_unknown_block(error: str) -> bool:
+    return error.startswith("Invalid value") and ".content[" in error
+
+
 def _mark_unknown_blocks(body: bytes) -> bytes:
     """The body with blocks of unknown types wrapped, in assistant messages and tool results."""
     request = _object.decode(body)
-    messages = _objects.decode(request["messages"])
+    request["messages"] = Raw(_marked_messages(request["messages"]))
+    return msgspec.json.encode(request)
+
+
+def _marked_messages(data: bytes | Raw) -> bytes:
+    """A list of messages with its unknown blocks wrapped."""
+    messages = _objects.decode(data)
     for message in messages:
         if not _is_list(message.get("content")):
             continue
         assistant = bytes(message.get("role", b"")) == b'"assistant"'
         blocks = _items.decode(message["content"])
         message["content"] = _list([_marked(block, assistant) for block in blocks])
-    request["messages"] = Raw(msgspec.json.encode(messages))
-    return msgspec.json.encode(request)
+    return msgspec.json.encode(messages)
 
 
 def _marked(block: Raw, assistant: bool) -> Raw:
@@ -151,7 +220,7 @@ def _is_list(value: Raw | None) -> bool:
     return value is not None and bytes(value).lstrip().startswith(b"[")
 
 
-def _list(items: list[Raw]) -> Raw:
+def _list(items: Sequence[Raw]) -> Raw:
     return Raw(msgspec.json.encode(items))
 
 
@@ -163,8 +232,7 @@ def _check_top(request: MessagesRequest, counting: bool) -> None:
         raise Refusal("String should have at least 1 character", path="model")
     if not request.messages:
         raise Refusal("at least one message is required", path="messages")
-    if len(request.messages) > MAX_MESSAGES:
-        raise Refusal(f"at most {MAX_MESSAGES} messages are accepted", path="messages")
+    _check_number(request.messages)
     if request.thread is not None:
         raise Refusal(
             "message threads are not kept by this server; send the whole conversation",
@@ -183,6 +251,11 @@ def _check_top(request: MessagesRequest, counting: bool) -> None:
         raise Refusal("Field required", path="tool_choice.name")
     if request.output_config is not None or request.output_format is not None:
         _check_format(request)
+
+
+def _check_number(messages: Sequence[object]) -> None:
+    if len(messages) > MAX_MESSAGES:
+        raise Refusal(f"at most {MAX_MESSAGES} messages are accepted", path="messages")
 
 
 def _check_ranges(request: MessagesRequest) -> None:
@@ -230,7 +303,7 @@ def _check_schema(schema: Raw, path: str) -> None:
 
 # --- the words of refusals ------------------------------------------------------------------------
 
-_DEPTH_MESSAGE = f"The request body is nested too deeply (more than about {MAX_JSON_DEPTH} levels)"
+_DEPTH_MESSAGE = f"The request body is nested too deeply (more than {MAX_JSON_DEPTH} levels)"
 _INDEX = re.compile(r"\[(\d+|\.\.\.)\]")
 _NAMES = {
     "str": "string",
@@ -242,10 +315,13 @@ _NAMES = {
 }
 
 
-def _field_refusal(error: str) -> Refusal:
-    """The refusal for ``Expected `str`, got `int` - at `$.messages[0].role``` and its like."""
+def _field_refusal(error: str, within: str = "") -> Refusal:
+    """The refusal for ``Expected `str`, got `int` - at `$.messages[0].role``` and its like.
+    ``within`` is the field whose value was decoded, if not the whole body.
+    """
     reason, _, place = error.partition(" - at `$")
-    path = _INDEX.sub(r".\1", place.rstrip("`")).lstrip(".")
+    path = within + _INDEX.sub(r".\1", place.rstrip("`"))
+    path = path.lstrip(".")
     if missing := re.search(r"missing required field `(.+)`", reason):
         return Refusal("Field required", path=f"{path}.{missing[1]}".lstrip("."))
     if wrong := re.match(r"Expected `(.+?)`(?:, got `(.+)`)?", reason):
@@ -275,6 +351,8 @@ def _syntax_message(body: bytes, error: str) -> str:
         reason, offset = reason[: at.start()], int(at[1])
         if reason == "trailing characters":
             offset -= 1  # told from behind the first of them
+    elif len(body) > LARGE_BODY:  # to find out which would take too long
+        reason = "it ends too early, or holds an unpaired UTF-16 surrogate,"
     elif _is_python_json(body):
         return "The request body is not valid JSON: it holds an unpaired UTF-16 surrogate"
     else:

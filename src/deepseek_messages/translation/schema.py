@@ -19,6 +19,7 @@ from msgspec import Raw, Struct
 
 from deepseek_messages.translation.limits import MAX_SCHEMA_DEPTH
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.structure import deeper_than
 
 EMPTY_SCHEMA = Raw(b'{"type":"object","properties":{}}')
 
@@ -70,6 +71,8 @@ class _NotAnObjectError(Exception):
 
 def _repair(data: bytes) -> Repaired:
     root = _decode(data)
+    if deeper_than(MAX_SCHEMA_DEPTH + 1, data):  # also in a default, or in a keyword of nobody's
+        raise _TooDeepError
     if root is None:
         return Repaired(EMPTY_SCHEMA, changed=True)
     if not isinstance(root, dict):
@@ -185,7 +188,9 @@ class _Walk:
         if not isinstance(value, dict):
             return _DROP
         fixed = {
-            name: self.strings(item, depth) if isinstance(item, list) else self.schema(item, depth)
+            name: self.strings(item, depth)
+            if isinstance(item, list)
+            else self.schema(item, depth + 1)
             for name, item in value.items()
         }
         return value if all(fixed[name] is item for name, item in value.items()) else fixed

@@ -6,6 +6,7 @@ from deepseek_messages.translation.limits import (
     BODY_DISCARD_FACTOR,
     BODY_IDLE_TIMEOUT,
     BODY_TIMEOUT,
+    LARGE_BODY,
 )
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.web.exchange import ClientGoneError, Exchange
@@ -56,7 +57,11 @@ async def _receive_all(exchange: Exchange, limit: int) -> bytes:
     if size > limit:
         exchange.extra_headers.append(CLOSE)
         raise _too_large(limit)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if len(pieces) == 1:
+        return pieces[0]
+    if size > LARGE_BODY:  # which takes some milliseconds, without the interpreter's lock
+        return await asyncio.to_thread(b"".join, pieces)
+    return b"".join(pieces)
 
 
 async def _discard(exchange: Exchange, declared: int, limit: int) -> None:

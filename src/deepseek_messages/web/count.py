@@ -1,9 +1,12 @@
 """``POST /v1/messages/count_tokens``."""
 
+import asyncio
+
 import msgspec
 from msgspec import UNSET
 
 from deepseek_messages.service.count import CountTokens
+from deepseek_messages.translation.limits import LARGE_BODY
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.web.bodies import read_body
 from deepseek_messages.web.exchange import Exchange
@@ -24,7 +27,10 @@ class CountHandler:
     async def __call__(self, exchange: Exchange) -> None:
         """Raises ``Refusal`` for a request that could not be served either."""
         body = await read_body(exchange, self._max_body_bytes)
-        request = parse_request(body, counting=True)
+        if len(body) > LARGE_BODY:
+            request = await asyncio.to_thread(parse_request, body, counting=True)
+        else:
+            request = parse_request(body, counting=True)
         async with ClientWatch(exchange):
             counted = await self._count(request, exchange.caller, exchange.record)
         notes = notes_header(counted.notes.entries)

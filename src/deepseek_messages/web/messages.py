@@ -10,6 +10,7 @@ from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.telemetry.record import RequestRecord
+from deepseek_messages.translation.limits import LARGE_BODY
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.web.bodies import read_body
@@ -22,11 +23,6 @@ _encode = msgspec.json.Encoder().encode
 
 # One per conversation of Claude Code: requests with the same one share their prompt's beginning.
 SESSION_HEADER = "x-claude-code-session-id"
-
-
-# Bodies above this size are read and translated by a thread: on the event loop they would hold up
-# everybody else for some milliseconds.
-LARGE_BODY = 512 * 1024
 
 
 class MessagesHandler:

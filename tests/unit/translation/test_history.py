@@ -8,6 +8,7 @@ from msgspec import Raw
 from deepseek_messages.translation.compaction import HEAD
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM
 from deepseek_messages.translation.edits import Edits
+from deepseek_messages.translation.limits import MAX_JSON_DEPTH
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.server_tools import Hosted, McpTool
 from tests.support.translating import (
@@ -57,6 +58,45 @@ def test_places_behind_a_summary_are_those_of_the_request() -> None:
     strange = {"type": "container_upload", "file_id": "f"}
     done = translated("old", assistant(summary("S")), "b", user("c", strange))
     assert done.notes == ["replaced=container_upload@messages.3.content.1"]
+
+
+@pytest.mark.parametrize("say", [assistant, user], ids=["answer", "user"])
+def test_places_behind_a_summary_in_its_own_message_are_those_of_the_request(say: Any) -> None:
+    strange = {"type": "container_upload", "file_id": "f"}
+    done = translated("old", say("older", summary("S"), "then", strange), "new")
+    assert done.notes == ["replaced=container_upload@messages.1.content.3"]
+
+
+def test_a_call_that_repeats_behind_a_summary_is_noted_at_its_place() -> None:
+    done = translated("old", assistant(summary("S"), call("1"), call("1")), user(result("1")))
+    assert done.notes == ["repaired=tool_use.duplicate@messages.1.content.2"]
+
+
+# --- deep inputs ----------------------------------------------------------------------------------
+
+
+def deep(levels: int) -> dict[str, Any]:
+    made: Any = 1
+    for _ in range(levels - 1):
+        made = [made]
+    return {"a": made}
+
+
+@pytest.mark.parametrize("other", [[], [HIDDEN]], ids=["short way", "careful way"])
+def test_the_deepest_input_is_passed_on_and_a_deeper_one_refused(other: list[Any]) -> None:
+    def ask(levels: int) -> Any:
+        return translated("a", assistant(*other, call("t", **deep(levels))), user(result("t")))
+
+    (made,) = ask(MAX_JSON_DEPTH).messages[1]["tool_calls"]
+    assert made["function"]["arguments"].count("[") == MAX_JSON_DEPTH - 1
+    with pytest.raises(Refusal, match="nested more than 128 levels deep") as caught:
+        ask(MAX_JSON_DEPTH + 1)
+    assert caught.value.path == f"messages.1.content.{len(other)}.input"
+
+
+def test_a_deep_input_that_is_cleared_is_no_matter() -> None:
+    answer = assistant(call("t", **deep(MAX_JSON_DEPTH + 1)))
+    assert translated("a", answer, user(result("t")), edits=Edits(inputs=frozenset({"t"}))).messages
 
 
 # --- reasoning ------------------------------------------------------------------------------------

@@ -217,7 +217,7 @@ WRAPS: dict[str, tuple[int, Callable[[Any], Any]]] = {
     "a schema in a schema": (1, lambda inner: {"not": inner}),
     "in a mapping": (2, lambda inner: {"properties": {"a": inner}}),
     "in a list": (2, lambda inner: {"anyOf": [inner]}),
-    "in dependencies": (1, lambda inner: {"dependencies": {"a": inner}}),
+    "in dependencies": (2, lambda inner: {"dependencies": {"a": inner}}),
     "in patterns": (2, lambda inner: {"patternProperties": {"a": inner}}),
 }
 
@@ -228,6 +228,17 @@ def test_tc31_bottomless_schema_is_refused_by_name(cost: int, wrap: Callable[[An
     assert not repair(nested(most, wrap), "t").changed
     with pytest.raises(Refusal, match="nested more than") as caught:
         repair(nested(most + 1, wrap), "t")
+    assert caught.value.path == "t"
+
+
+@pytest.mark.parametrize("keyword", ["default", "const", "enum", "examples", "x-of-nobody"])
+def test_what_is_no_schema_may_not_be_deeper_either(keyword: str) -> None:
+    def schema(levels: int) -> Raw:
+        return Raw(f'{{"type":"object","{keyword}":{"[" * levels}{"]" * levels}}}'.encode())
+
+    repair(schema(MAX_SCHEMA_DEPTH), "t")
+    with pytest.raises(Refusal, match="nested more than") as caught:
+        repair(schema(MAX_SCHEMA_DEPTH + 1), "t")
     assert caught.value.path == "t"
 
 

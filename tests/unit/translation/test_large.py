@@ -1,0 +1,152 @@
+"""Large bodies: what is refused before it is decoded, and that pieces give what one call does."""
+
+import json
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from deepseek_messages.translation import large, limits, parse, structure
+from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.wire.messages import MessagesRequest, UnknownBlock
+from tests.property.conversations import request
+from tests.property.test_prefix import odd_message
+from tests.support.generated import cases, several
+from tests.unit.translation.test_parse import FIELDS, HELLO, SYNTAX, body, refusal_of, said
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Every body is large, and in pieces."""
+    monkeypatch.setattr(parse, "LARGE_BODY", 0)
+    monkeypatch.setattr(parse, "MAX_SETTINGS_VALUES", 0)
+    monkeypatch.setattr(structure, "SLICE", 7)
+    for name, value in {
+        "SLICE": 7,
+        "ONE_CALL_VALUES": 0,
+        "ONE_CALL_BYTES": 0,
+        "_BATCH_BYTES": 60,
+        "_BATCH_ITEMS": 2,
+    }.items():
+        monkeypatch.setattr(large, name, value)
+    return monkeypatch
+
+
+def outcome(data: bytes) -> MessagesRequest | str:
+    try:
+        return parse_request(data, counting=True)
+    except Refusal as refusal:
+        return refusal.message
+
+
+def whole(data: bytes) -> MessagesRequest | str:
+    """What one call makes of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parse, "LARGE_BODY", len(data))
+        return outcome(data)
+
+
+@cases(400)
+def test_pieces_give_what_one_call_gives(small: pytest.MonkeyPatch, dice: Random) -> None:
+    sent = request(dice, "v4")
+    sent["messages"] += several(dice, odd_message, 0, 3)
+    data = msgspec.json.encode(sent)
+    assert outcome(data) == whole(data)
+
+
+@pytest.mark.parametrize("data", [body(**fields) for fields, _ in FIELDS.values()], ids=FIELDS)
+def test_a_wrong_field_is_named_as_ever(small: pytest.MonkeyPatch, data: bytes) -> None:
+    assert outcome(data) == whole(data)
+
+
+@pytest.mark.parametrize("data", [data for data, _ in SYNTAX.values()], ids=SYNTAX)
+def test_a_json_error_is_told_as_ever(small: pytest.MonkeyPatch, data: bytes) -> None:
+    told = outcome(data)
+    assert told == whole(data) or "ends too early, or holds an unpaired" in str(told)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_wrong_message_is_named_by_its_place_in_the_whole(
+    small: pytest.MonkeyPatch, place: int
+) -> None:
+    for wrong, path in [
+        (7, f"messages.{place}"),
+        ({"role": 7}, f"messages.{place}.role"),
+        ({"role": "user", "content": [{"type": "text"}]}, f"messages.{place}.content.0.text"),
+        ({"role": "user", "content": [{"type": "hologram"}]}, f"messages.{place}.content.0"),
+    ]:
+        messages: list[Any] = [HELLO] * 5
+        messages[place] = wrong
+        assert refusal_of(body(messages=messages)).path == path
+
+
+def test_unknown_blocks_are_kept_in_pieces_too(small: pytest.MonkeyPatch) -> None:
+    unknown = {"type": "hologram"}
+    data = body(messages=[HELLO, HELLO, HELLO, *said(unknown, role="assistant"), HELLO])
+    (block,) = parse_request(data).messages[3].content or ()
+    assert isinstance(block, UnknownBlock)
+
+
+@pytest.mark.parametrize("at", range(2, 12))
+def test_a_wrong_byte_is_told_by_its_place(small: pytest.MonkeyPatch, at: int) -> None:
+    data = bytearray('{"ééé中中🐋": "é中🐋é"}'.encode())
+    data[at:at] = b"\xff"
+    told = outcome(bytes(data))
+    assert "not valid UTF-8 (byte" in str(told)
+    assert told == whole(bytes(data))
+
+
+OBJECT = {"type": "text", "text": ""}
+
+# The limit, its value in the test, what it bounds at its border, and one more.
+LIMITS: dict[str, tuple[str, int, dict[str, Any], dict[str, Any], str]] = {
+    "objects": ("MAX_OBJECTS", 4, {"messages": said(OBJECT, OBJECT)},
+                {"messages": said(OBJECT, OBJECT, OBJECT)}, "more than 4 objects"),
+    "values": ("MAX_VALUES", 15, {"messages": [HELLO] * 4}, {"messages": [HELLO] * 5},
+               "more than 15 values"),
+    "settings": ("MAX_SETTINGS_VALUES", 7, {"stop_sequences": ["a"] * 3},
+                 {"stop_sequences": ["a"] * 4}, "more than 7 values beside its messages"),
+    "message": ("MAX_MESSAGE_OBJECTS", 3, {"messages": [HELLO, *said(OBJECT, OBJECT)]},
+                {"messages": [HELLO, *said(OBJECT, OBJECT, OBJECT)]},
+                "messages.1: holds more than 3 objects"),
+    "structure": ("MAX_STRUCTURE_BYTES", 23, {}, {"tags": 1}, "more than 23 bytes outside of text"),
+    "escapes": ("MAX_ESCAPES", 3, {"tags": '"""'}, {"tags": '""""'}, "more than 3 escapes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LIMITS.values(), ids=LIMITS)
+def test_what_a_request_may_hold(small: pytest.MonkeyPatch, case: tuple[Any, ...]) -> None:
+    name, value, most, more, message = case
+    small.setattr(large, name, value)
+    if name == "MAX_SETTINGS_VALUES":
+        small.setattr(parse, name, value)
+    else:
+        small.setattr(parse, "MAX_SETTINGS_VALUES", limits.MAX_SETTINGS_VALUES)
+    small.setattr(large, "_BATCH_BYTES", 0)
+    assert parse_request(body(**most)).model == "m"
+    assert message in refusal_of(body(**more)).message
+
+
+def test_what_stands_in_a_text_does_not_count(small: pytest.MonkeyPatch) -> None:
+    small.setattr(large, "MAX_OBJECTS", 4)
+    small.setattr(large, "MAX_VALUES", 15)
+    text = json.dumps([{"a": 1}] * 99)
+    assert parse_request(body(messages=said({"type": "text", "text": text}))).messages
+
+
+def test_a_small_body_is_not_looked_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "MAX_VALUES", 1)
+    data = body(messages=[HELLO] * 99)
+    monkeypatch.setattr(parse, "LARGE_BODY", len(data))
+    assert parse_request(data).messages
+    monkeypatch.setattr(parse, "LARGE_BODY", len(data) - 1)
+    monkeypatch.setattr(large, "ONE_CALL_VALUES", 1)
+    assert "values" in refusal_of(data).message
+
+
+def test_what_one_call_decodes_quickly_is_decoded_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "LARGE_BODY", 0)
+    monkeypatch.setattr(large, "batches", None)
+    assert parse_request(body(messages=said({"type": "text", "text": "{" * 99}))).messages
