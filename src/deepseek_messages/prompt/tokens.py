@@ -12,13 +12,26 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deepseek_messages.prompt.encoding import NotEncodable, encoder, in_encoder_terms, options
+from deepseek_messages.prompt.encoding import (
+    FILE_IMAGE,
+    NotEncodable,
+    encoder,
+    in_encoder_terms,
+    options,
+)
 from deepseek_messages.prompt.encoding import segments as pieces_of
+from deepseek_messages.prompt.images import count_image
 from deepseek_messages.prompt.tokenizer import TOKENIZER, DeepSeekTokenizer
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.wire.chat import ChatRequest
 
 END_OF_SENTENCE = 1  # ``<｜end▁of▁sentence｜>`` of both vocabularies; part of no answer
+
+# Where an image stands. The encoder spells it ``<｜image｜>``, which V4's vocabulary, the one at
+# hand, has at another place; this is the number that V4.1's checkpoint and its servers know
+# (config.json, ``image_token_id``). A server puts the image's own tokens there.
+IMAGE = recipe.IMAGE_SPECIAL_TOKEN_ID
+IMAGE_SPELLING = recipe.SpecialTokens().token(recipe.SpecialToken.Image)
 
 
 class Constraint(Struct, frozen=True):
@@ -29,9 +42,15 @@ class Constraint(Struct, frozen=True):
 
 
 class TokenPrompt(Struct, frozen=True, kw_only=True):
-    """A prompt in token ids with the model's settings for it."""
+    """A prompt in token ids with the model's settings for it. ``tokens`` is its size with its
+    images, of which ``ids`` have one each; ``exact`` is false where that is the most it can be.
+    ``images`` are ``data:`` and ``http(s):`` URLs in the order in which they stand.
+    """
 
     ids: list[int]
+    images: list[str] = []
+    tokens: int
+    exact: bool = True
     request: recipe.ConversationRequest
     temperature: float | None
     top_p: float | None
@@ -42,7 +61,7 @@ class TokenPrompt(Struct, frozen=True, kw_only=True):
         not say: DeepSeek's own defaults. Raises ``NotEncodable`` for a prompt that leaves none.
         """
         try:
-            return self.request.resolve_max_tokens(len(self.ids), window)
+            return self.request.resolve_max_tokens(self.tokens, window)
         except recipe.ConversionError as refusal:
             raise NotEncodable(str(refusal)) from refusal
 
@@ -64,22 +83,45 @@ def to_tokens(
     try:
         request = recipe.ChatCompletionRequest(msgspec.json.encode(limited)).convert(options())
         rendered = encoder(encoding).render_conversation(request.conversation)
+        images = [_url(source) for source in rendered.image_sources]
         ids: list[int] = []
         for text, special in pieces_of(rendered):
-            known = tokenizer.special_ids.get(text) if special else None
-            ids += tokenizer.ids(text) if known is None else [known]
+            ids += _special_ids(text, tokenizer) if special else tokenizer.ids(text)
     except recipe.ConversionError as refusal:
         raise NotEncodable(str(refusal)) from refusal
     except (RuntimeError, ValueError) as refusal:
         raise NotEncodable(str(refusal)) from refusal
     wishes = request.inference_options
+    counts = [count_image(source) for source in rendered.image_sources]
     return TokenPrompt(
         ids=ids,
+        images=images,
+        tokens=len(ids) + sum(count.tokens - 1 for count in counts),
+        exact=all(count.exact for count in counts),
         request=request,
         temperature=wishes.temperature,
         top_p=wishes.top_p,
         constraint=_constraint(request),
     )
+
+
+def _special_ids(spelling: str, tokenizer: DeepSeekTokenizer) -> list[int]:
+    if spelling == IMAGE_SPELLING:
+        return [IMAGE]
+    known = tokenizer.special_ids.get(spelling)
+    return tokenizer.ids(spelling) if known is None else [known]
+
+
+def _url(source: recipe.ImageSource) -> str:
+    """The image as a server takes it. It might read any other name as a file's of its own
+    machine, so there is none.
+    """
+    url = source.data_url or source.url or ""
+    if url == FILE_IMAGE.image_url.url:
+        raise NotEncodable("an image by file id is for DeepSeek's API: send it as base64 or url")
+    if not url.lower().startswith(("data:", "http://", "https://")):
+        raise NotEncodable("an image's url has to begin with data:, http:// or https://")
+    return url
 
 
 def _constraint(request: recipe.ConversationRequest) -> Constraint | None:
@@ -107,7 +149,7 @@ class OutputReader:
         generator = recipe.ChatCompletionRequest.chunk_generator(prompt.request, "chat", model)
         options = prompt.request.parsing_options
         self._processor = recipe.StreamProcessor(generator, options, tokenizer.full)
-        usage = recipe.PromptUsage(prompt_tokens=len(prompt.ids))
+        usage = recipe.PromptUsage(prompt_tokens=prompt.tokens)
         self._first = recipe.InferenceChunk.ready(prompt_usage=usage)
         self._started = False
 

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from deepseek_messages.translation.catalogue import KNOWN_MODELS, Model, describe
-from deepseek_messages.translation.dialects import DEEPSEEK, LLAMA_CPP, OLLAMA, Dialect
+from deepseek_messages.translation.dialects import DEEPSEEK, LLAMA_CPP, OLLAMA, SGLANG, Dialect
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.limits import MAX_SHOWN_MODELS, MODELS_TTL
 from deepseek_messages.upstreams.http_faults import garbage_fault
@@ -68,6 +68,8 @@ class ModelList:
             return await self._with_props(models)
         if dialect.name == OLLAMA.name:
             return await self._with_show(models)
+        if dialect.name == SGLANG.name:
+            return await self._with_model_info(models)
         return models
 
     def _without_list(self, dialect: Dialect, fault: Fault) -> list[Model]:
@@ -102,6 +104,14 @@ class ModelList:
             )
             for model in models
         ]
+
+    async def _with_model_info(self, models: list[Model]) -> list[Model]:
+        """SGLang tells in ``/model_info`` whether it was started with the model's vision part
+        (docs "SGLang Native APIs", "Get Model Info").
+        """
+        url = self._probe.origin.root("/model_info")
+        sees = _at(await self._probe.ask_or_none("GET", url), "has_image_understanding")
+        return [replace(model, sees=sees) for model in models] if type(sees) is bool else models
 
     async def _with_show(self, models: list[Model]) -> list[Model]:
         """Ollama tells a model's abilities in ``/api/show``, and the window it was loaded with

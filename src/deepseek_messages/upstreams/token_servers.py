@@ -5,6 +5,11 @@ Sources: vLLM, entrypoints/openai/completion/protocol.py (``prompt`` as ids, ``r
 with ``input_ids``; ``output_ids`` and ``text`` grow from event to event unless the server streams
 increments); llama.cpp, tools/server/README.md, "POST /completion" (``prompt`` as ids,
 ``return_tokens``, ``stop_type``, ``tokens_cached``).
+
+Images. SGLang takes them beside token ids: ``image_data`` in order, one placeholder token each,
+and leaves the other ids as they are (multimodal/processors/deepseek_v41.py). vLLM's completions
+have no field for them. llama.cpp's ``multimodal_data`` goes with a prompt in text only, in which
+whatever a user writes could become a special token; and it has no vision part of DeepSeek V4.1.
 """
 
 from collections.abc import Callable
@@ -20,9 +25,10 @@ Finish = Literal["stop", "length"]
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """A completion to be asked for."""
+    """A completion to be asked for. ``images`` is empty for servers that take none."""
 
     ids: list[int]
+    images: list[str] = []
     model: str
     max_tokens: int
     temperature: float | None = None
@@ -47,13 +53,16 @@ class Piece(Struct, frozen=True, kw_only=True):
 
 
 class TokenServer(Struct, frozen=True, kw_only=True):
-    """One kind of server. ``listing`` says how its models are listed."""
+    """One kind of server. ``listing`` says how its models are listed, ``images`` whether it takes
+    images with token ids.
+    """
 
     name: str
     path: str
     listing: Dialect
     ask: Callable[[Ask], dict[str, Any]]
     read: Callable[[dict[str, Any]], Piece]
+    images: bool = False
 
 
 def _numbers(ask: Ask, **names: str) -> dict[str, Any]:
@@ -136,7 +145,8 @@ def _ask_sglang(ask: Ask) -> dict[str, Any]:
     if ask.constraint is not None:
         name = "json_schema" if ask.constraint.kind == "json" else "regex"
         sampling[name] = ask.constraint.text
-    return {"input_ids": ask.ids, "sampling_params": sampling, "stream": True}
+    body = {"input_ids": ask.ids, "sampling_params": sampling, "stream": True}
+    return body | {"image_data": ask.images} if ask.images else body
 
 
 def _read_sglang(event: dict[str, Any]) -> Piece:
@@ -205,6 +215,7 @@ TOKEN_SERVERS: dict[str, TokenServer] = {
             listing=SGLANG,
             ask=_ask_sglang,
             read=_read_sglang,
+            images=True,
         ),
         TokenServer(
             name="llama.cpp",

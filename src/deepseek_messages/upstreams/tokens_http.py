@@ -79,6 +79,7 @@ class TokensHttpUpstream(ChatHttpUpstream):
         prompt = await self._render(call.request, model)
         ask = Ask(
             ids=prompt.ids,
+            images=prompt.images,
             model=model.id,
             max_tokens=self._room(prompt, call.request, model),
             temperature=prompt.temperature,
@@ -95,32 +96,35 @@ class TokensHttpUpstream(ChatHttpUpstream):
             credential=call.credential,
         )
         if reply.status == 200:
-            return _TokenStream(reply, self._server, reader, len(prompt.ids))
+            return _TokenStream(reply, self._server, reader, prompt)
         try:
             raise await self._status_fault(reply, call)
         finally:
             reply.close()
 
     async def count_tokens(self, call: UpstreamCall) -> int | None:
-        """Exactly, by rendering; ``None`` for a request that cannot be rendered."""
+        """Exactly, by rendering; ``None`` for a request that cannot be rendered, or that has an
+        image of unknown size.
+        """
         try:
             prompt = await self._render(call.request, self._model(call.request.model))
         except Fault:
             return None
-        return len(prompt.ids)
+        return prompt.tokens if prompt.exact else None
 
     def _model(self, name: str) -> Model:
         return self._known.get(name) or self._described(describe(name))
 
     def _described(self, model: Model) -> Model:
         window = self._window or model.context_window
+        encoding = self._encoding or model.encoding
         return replace(
             model,
-            encoding=self._encoding or model.encoding,
+            encoding=encoding,
             context_window=window,
             max_output_tokens=min(model.max_output_tokens, window),
             thinks=True,
-            sees=False,
+            sees=model.sees and self._server.images and encoding == "v4.1",
         )
 
     async def _render(self, chat: ChatRequest, model: Model) -> TokenPrompt:
@@ -133,7 +137,7 @@ class TokensHttpUpstream(ChatHttpUpstream):
 
     def _room(self, prompt: TokenPrompt, chat: ChatRequest, model: Model) -> int:
         """``max_tokens``; in the words of Anthropic's that clients know, when there is no room."""
-        window, size = model.context_window, len(prompt.ids)
+        window, size = model.context_window, prompt.tokens
         asked = chat.max_tokens or chat.max_completion_tokens
         if size >= window:
             raise _refused(f"prompt is too long: {size} tokens > {window} maximum")
@@ -156,7 +160,7 @@ class _TokenStream:
     """A ``ChatStream`` over a completion's events."""
 
     def __init__(
-        self, reply: HttpReply, server: TokenServer, reader: OutputReader, prompt_tokens: int
+        self, reply: HttpReply, server: TokenServer, reader: OutputReader, prompt: TokenPrompt
     ) -> None:
         self._reply = reply
         self._server = server
@@ -164,7 +168,7 @@ class _TokenStream:
         self._parser = FrameParser()
         self._ids = 0  # of an answer that grows: how much of it was read
         self._text = 0
-        self._prompt_tokens = prompt_tokens
+        self._prompt = prompt
         self._last = Piece()  # the latest figures
         self._held: list[ChatChunk] = []  # the end, until the server's figures are there
         self._open = True
@@ -256,18 +260,22 @@ class _TokenStream:
         return [self._with_figures(chunk) for chunk in self._held]
 
     def _with_figures(self, chunk: ChatChunk) -> ChatChunk:
-        """The server's own count of the output and of cached tokens; the prompt is ours."""
+        """The server's own count of the output and of cached tokens; the prompt is ours, unless
+        it has an image that only the server saw.
+        """
         usage = chunk.usage
         if usage is None:
             return chunk
-        cached = min(self._last.cached_tokens or 0, self._prompt_tokens)
+        told = None if self._prompt.exact else self._last.prompt_tokens
+        prompt = self._prompt.tokens if told is None else told
+        cached = min(self._last.cached_tokens or 0, prompt)
         written = self._last.completion_tokens
         details: CompletionTokensDetails | None = usage.completion_tokens_details
         figures = ChatUsage(
-            prompt_tokens=self._prompt_tokens,
+            prompt_tokens=prompt,
             completion_tokens=usage.completion_tokens if written is None else written,
             prompt_cache_hit_tokens=cached,
-            prompt_cache_miss_tokens=self._prompt_tokens - cached,
+            prompt_cache_miss_tokens=prompt - cached,
             completion_tokens_details=details,
         )
         return ChatChunk(
