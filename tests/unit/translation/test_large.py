@@ -10,7 +10,8 @@ import pytest
 from deepseek_messages.translation import large, limits, parse, structure
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.wire.messages import MessagesRequest, UnknownBlock
+from deepseek_messages.wire.content import UnknownBlock
+from deepseek_messages.wire.messages import MessagesRequest
 from tests.property.conversations import request
 from tests.property.test_prefix import odd_message
 from tests.support.generated import cases, several
