@@ -102,6 +102,12 @@ class TokensHttpUpstream(ChatHttpUpstream):
         finally:
             reply.close()
 
+    def known_models(self) -> None:
+        """A prompt is rendered by a thread: nothing can be asked here without waiting."""
+
+    def send_now(self, call: UpstreamCall) -> None:
+        """As ``known_models``."""
+
     async def count_tokens(self, call: UpstreamCall) -> int | None:
         """Exactly, by rendering; ``None`` for a request that cannot be rendered, or that has an
         image of unknown size.

@@ -1,5 +1,6 @@
 """Token ids in, tokens out, chat chunks up: vLLM, SGLang and llama.cpp, V4 and V4.1."""
 
+import http.client
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from deepseek_messages.prompt.counting import measure_prompt
 from deepseek_messages.prompt.encoding import render, segments
 from deepseek_messages.prompt.tokenizer import TOKENIZER
+from deepseek_messages.settings import UpstreamSettings
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
@@ -19,6 +21,8 @@ from deepseek_messages.translation.response import fold
 from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
 from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
+from deepseek_messages.web.app import create_app
+from deepseek_messages.web.protocol import BoundedProtocol
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatRequest,
@@ -34,7 +38,9 @@ from deepseek_messages.wire.chat import (
 )
 from deepseek_messages.wire.messages import Message
 from tests.support.answers import FakeSeal
+from tests.support.app import settings_for
 from tests.support.asgi import serve_app
+from tests.support.client import HELLO, MESSAGES
 from tests.support.token_server import TokenServerFake
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -398,3 +404,23 @@ async def test_what_the_encoder_refuses_is_the_callers_error(serve: Serve) -> No
             serve(TokenServerFake("vllm")), chat(tools=TOOLS, tool_choice="required", thinking=ON)
         )
     assert caught.value.status == 400
+
+
+def test_every_request_of_a_connection_goes_up_as_token_ids(tmp_path: Path) -> None:
+    fake = TokenServerFake("vllm", text="</think>Hello")
+    with serve_app(fake, lifespan="off") as server:
+        upstream = UpstreamSettings(kind="tokens", base_url=server.url, proxy_from_env=False)
+        app = create_app(settings_for(tmp_path, upstream=upstream, auth={"mode": "pass-through"}))
+        with serve_app(app, http=BoundedProtocol, proxy_headers=False) as running:
+            connection = http.client.HTTPConnection(running.host, running.port)
+            said = [ask(connection) for _ in range(3)]
+            connection.close()
+    assert said == ["Hello"] * 3
+    assert len(fake.asked) == 3
+
+
+def ask(connection: http.client.HTTPConnection) -> str:
+    headers = {"x-api-key": "sk-mine", "content-type": "application/json"}
+    connection.request("POST", MESSAGES, json.dumps(HELLO), headers)
+    said: str = json.load(connection.getresponse())["content"][0]["text"]
+    return said
