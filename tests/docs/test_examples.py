@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_messages.settings import load_settings
-from deepseek_messages.upstreams.member import DEEPSEEK_LIMITS
+from deepseek_messages.upstreams.account import DEEPSEEK_LIMITS
 from deepseek_messages.upstreams.pool import Pool
 from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
 from deepseek_messages.web.upstreams import make_upstream

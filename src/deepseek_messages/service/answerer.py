@@ -143,7 +143,7 @@ class Answerer:
                 request, caller, record, named, upstream=upstream, run=run, large=large
             )
 
-        route = route_to(self._upstream, lambda: _need(request, named))
+        route = route_to(self._upstream, lambda: _need(request, caller, named))
         return Attempts(route, translate, record)
 
     def _made(
@@ -317,12 +317,13 @@ def _note_request(
         record.model = model.id
 
 
-def _need(request: MessagesRequest, session: str | None) -> Need:
+def _need(request: MessagesRequest, caller: Caller, session: str | None) -> Need:
     def beginning() -> bytes:
         """The system prompt and the first message: what later turns repeat."""
         return encode([request.system, request.messages[:1]])
 
-    return Need(model=request.model, session=session, beginning=beginning)
+    own_key = caller.identity if caller.credential else ""
+    return Need(model=request.model, caller=own_key, session=session, beginning=beginning)
 
 
 def _user_of(request: MessagesRequest) -> str | None:

@@ -23,8 +23,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     workers: Annotated[
         Count,
         Meta(
-            description="Processes that serve, one for each core to be used. Limits and metrics "
-            "are each process's own; a model inside the process is served by one."
+            description="Processes that serve, one for each core to be used. Limits of requests "
+            "at a time hold for all of them together; metrics and the health of upstreams are each "
+            "process's own. A model inside the process is served by one."
         ),
     ] = 1
     allowed_hosts: Annotated[

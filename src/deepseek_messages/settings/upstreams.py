@@ -66,6 +66,13 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
         Count | None,
         Meta(description="The model's context in tokens; absent: what the server says."),
     ] = None
+    max_concurrency: Annotated[
+        Count | None,
+        Meta(
+            description="Most requests there at a time; absent: no limit, for DeepSeek's API its "
+            "account limits by model (2500 flash, 500 pro)."
+        ),
+    ] = None
 
     @property
     def url(self) -> str:
@@ -96,13 +103,6 @@ class MemberSettings(UpstreamSettings, frozen=True, kw_only=True):
             "resort).",
         ),
     ] = None
-    max_concurrency: Annotated[
-        Count | None,
-        Meta(
-            description="Most requests there at a time; absent: no limit, for DeepSeek's API its "
-            "account limits by model (2500 flash, 500 pro)."
-        ),
-    ] = None
 
     @property
     def resolved_kind(self) -> UpstreamKind:
@@ -125,6 +125,14 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
             "may bill it.",
         ),
     ] = 0.0
+    silence_after: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds without a word to anybody, though streamed requests wait there, "
+            "after which new requests go to other upstreams; 0: never.",
+        ),
+    ] = limits.SILENCE_AFTER
     probe_interval: Annotated[
         Seconds, Meta(description="How often an upstream that is idle or left out is looked at.")
     ] = 10.0

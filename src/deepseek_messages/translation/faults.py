@@ -95,6 +95,11 @@ def busy(message: str, *, retry_after: float | None = None) -> Fault:
     return Fault(FaultKind.BUSY, message, status=529, retry_after=retry_after)
 
 
+def limited(message: str, *, retry_after: float) -> Fault:
+    """The account's share is in use (429 ``rate_limit_error``): said here, before asking."""
+    return Fault(FaultKind.BUSY, message, status=429, retry_after=retry_after)
+
+
 # --- failures with a status -----------------------------------------------------------------------
 
 # Upstream status -> ours. DeepSeek's 422 "Invalid Parameters" has no place in Anthropic's API and

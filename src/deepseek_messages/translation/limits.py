@@ -76,6 +76,10 @@ FIRST_BYTE_TIMEOUT = 600.0
 # Reported stalls in mid-reasoning last for ever; clients notice after 300 s. Be before them.
 IDLE_TIMEOUT = 240.0
 
+# How long one of several upstreams may leave all its requests without a word before others are
+# asked. A server that does nothing else meanwhile reads a prompt of 128K tokens in less.
+SILENCE_AFTER = 30.0
+
 # The official SDKs' connect time-out.
 CONNECT_TIMEOUT = 5.0
 

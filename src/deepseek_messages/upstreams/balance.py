@@ -19,33 +19,24 @@ SLACK = 1.25
 
 
 class Seat(Struct, frozen=True, kw_only=True):
-    """A server that may be chosen. ``share`` in (0, 1] is less than 1 for one just come back;
-    ``limit`` is the most requests it takes at a time.
-    """
+    """A server that may be chosen. ``share`` in (0, 1] is less than 1 for one just come back."""
 
     name: str
     weight: float = 1.0
     share: float = 1.0
     load: int = 0
-    limit: int | None = None
-
-    @property
-    def free(self) -> bool:
-        """Whether it takes one more."""
-        return self.limit is None or self.load < self.limit
 
 
-def choose(seats: Sequence[Seat], key: bytes | None, draw: Callable[[], float]) -> Seat | None:
-    """The seat for one more request, or ``None`` when all are full. ``draw`` gives numbers in
-    [0, 1) and decides between equals.
+def choose(seats: Sequence[Seat], key: bytes | None, draw: Callable[[], float]) -> Seat:
+    """The seat for one more request, of at least one. ``draw`` gives numbers in [0, 1) and
+    decides between equals.
     """
-    free = [seat for seat in seats if seat.free]
-    if len(free) <= 1:
-        return free[0] if free else None
+    if len(seats) == 1:
+        return seats[0]
     if key is None:
-        return _least_loaded(free, draw)
-    bound = _bounds(free)
-    ranked = sorted(free, key=lambda seat: _score(seat, key), reverse=True)
+        return _least_loaded(seats, draw)
+    bound = _bounds(seats)
+    ranked = sorted(seats, key=lambda seat: _score(seat, key), reverse=True)
     return next((seat for seat in ranked if seat.load < bound[seat.name]), ranked[0])
 
 

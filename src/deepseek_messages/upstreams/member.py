@@ -11,6 +11,7 @@ from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.runs import Pattern
+from deepseek_messages.upstreams.account import Account
 from deepseek_messages.upstreams.balance import Seat
 from deepseek_messages.upstreams.base import (
     ChatStream,
@@ -21,11 +22,13 @@ from deepseek_messages.upstreams.base import (
     as_pushing,
 )
 from deepseek_messages.upstreams.breaker import Breaker, Health
+from deepseek_messages.upstreams.places import Places
 from deepseek_messages.upstreams.retries import Blame, blame
+from deepseek_messages.upstreams.silence import Silence
 from deepseek_messages.wire.chat import ChatChunk, ChunkChoice
 
-# DeepSeek API docs, "Rate Limit": requests of one account at a time, by model; more get 429.
-DEEPSEEK_LIMITS: Mapping[str, int] = {"deepseek-flash": 2500, "deepseek-v4-pro": 500}
+# Why a server is passed over that answers nobody (``silence``).
+SILENT = "it takes requests and says nothing"
 
 # How long a server that says 429 without a time is left alone, in seconds.
 REST = 1.0
@@ -34,13 +37,15 @@ REST = 1.0
 class Place(Struct, frozen=True, kw_only=True):
     """A member's place in its pool. A lower ``priority`` is asked first; ``weight`` is its part
     of the load among those of its priority. ``max_concurrency`` is the most requests it gets at
-    a time, ``model_limits`` the same by model; ``context_window`` is in tokens.
+    a time, ``model_limits`` the same by model for its ``account``, which others may share;
+    ``context_window`` is in tokens.
     """
 
     priority: int = 0
     weight: float = 1.0
     max_concurrency: int | None = None
     model_limits: Mapping[str, int] = {}
+    account: str = ""  # "": its own
     context_window: int | None = None
 
 
@@ -70,6 +75,8 @@ class Member:
         *,
         clock: Callable[[], float],
         told: Callable[[str, str], None],
+        places: Places,
+        silence_after: float = 0.0,
     ) -> None:
         self.name = name
         self.place = place
@@ -77,7 +84,10 @@ class Member:
         self.breaker = breaker
         self.load = 0  # requests on their way here
         self.served: Sequence[Model] = ()  # as far as known
-        self._by_model: dict[str, int] = {}
+        self._places = places
+        self._place = f"upstream {name}"
+        self.account = Account(place.account or name, place.model_limits, places)
+        self.silence = Silence(silence_after, clock)
         self._clock = clock
         self._told = told
         self._reason = ""
@@ -86,9 +96,15 @@ class Member:
     # --- what a pool asks ---------------------------------------------------------------------
 
     @property
-    def eligible(self) -> bool:
-        """Whether one more request may go here."""
-        return self.breaker.allows(self._clock()) and self.seat.free
+    def free(self) -> bool:
+        """Whether it takes one more."""
+        most = self.place.max_concurrency
+        return most is None or self._places.held(self._place) < most
+
+    @property
+    def healthy(self) -> bool:
+        """Whether one more request may go here, as far as its health goes."""
+        return self.breaker.allows(self._clock())
 
     @property
     def seat(self) -> Seat:
@@ -98,7 +114,6 @@ class Member:
             weight=self.place.weight,
             share=self.breaker.share(self._clock()),
             load=self.load,
-            limit=self.place.max_concurrency,
         )
 
     @property
@@ -115,16 +130,23 @@ class Member:
     def state(self) -> MemberState:
         """How it fares."""
         health = self.breaker.state(self._clock())
-        return MemberState(name=self.name, health=health, load=self.load, reason=self._reason)
+        reason = SILENT if self.silence.lasts else self._reason
+        return MemberState(name=self.name, health=health, load=self.load, reason=reason)
 
-    def enter(self) -> None:
-        """One more request is on its way here."""
+    def enter(self) -> bool:
+        """One more request is on its way here, unless that is too many. Whether it is."""
+        most = self.place.max_concurrency
+        if most is not None and not self._places.take(self._place, most):
+            return False
         self.load += 1
         self.breaker.began(self._clock())
+        return True
 
     def leave(self) -> None:
         """One less."""
         self.load -= 1
+        if self.place.max_concurrency is not None:
+            self._places.give_back(self._place)
         self.breaker.abandoned()
 
     # --- an upstream --------------------------------------------------------------------------
@@ -136,12 +158,10 @@ class Member:
 
     async def open(self, call: UpstreamCall) -> ChatStream:
         """Send the request; return when the model speaks. Raises ``Fault``."""
-        model = call.request.model
-        limit = self.place.model_limits.get(model)
-        if limit is not None and self._by_model.get(model, 0) >= limit:
-            raise faults.busy(f"{self.name} has {limit} requests for {model} already")
-        self._by_model[model] = self._by_model.get(model, 0) + 1
-        stream = _MemberStream(self, model)
+        place = self.account.enter(call.request.model)
+        stream = _MemberStream(self, place)
+        # The first word of a whole answer comes with its last.
+        waiting = self.silence.wait() if call.request.stream else None
         try:
             stream.opened(await self.upstream.open(call))
             await stream.begin()
@@ -149,7 +169,12 @@ class Member:
             await stream.aclose()
             if isinstance(error, Fault):
                 self.failed(error)
+            elif waiting is not None and self.silence.end(waiting):
+                self._given_up()
             raise
+        finally:
+            if waiting is not None:
+                self.silence.end(waiting)
         return stream
 
     async def models(self) -> Sequence[Model]:
@@ -196,6 +221,7 @@ class Member:
 
     def succeeded(self) -> None:
         """It answered."""
+        self.silence.spoke = True
         self.last_heard = self._clock()
         self._reason = ""
         self.breaker.succeeded(self.last_heard)
@@ -217,9 +243,10 @@ class Member:
                 self.breaker.failed(now)
         self._reason = fault.message
 
-    def ended(self, model: str) -> None:
-        """A request for ``model`` has ended."""
-        self._by_model[model] -= 1
+    def _given_up(self) -> None:
+        """A request was given up that waited while nobody got a word from here."""
+        self._reason = SILENT
+        self.breaker.failed(self._clock())
 
     async def _learn(self) -> None:
         if not self.served:
@@ -239,9 +266,9 @@ class _MemberStream:
     speaks is given first.
     """
 
-    def __init__(self, member: Member, model: str) -> None:
+    def __init__(self, member: Member, place: str | None) -> None:
         self._member = member
-        self._model = model
+        self._place = place  # with the account
         self._inner: ChatStream | None = None
         self._pushing: PushingStream | None = None  # the same, while it pushes
         self._first: Sequence[ChatChunk] | None = None
@@ -272,6 +299,7 @@ class _MemberStream:
             first, self._first = self._first, None
             return first
         assert self._inner is not None
+        self._member.silence.spoke = True  # what was read before
         try:
             return await self._inner.read()
         except Fault as fault:
@@ -287,6 +315,7 @@ class _MemberStream:
     def read_now(self) -> Sequence[ChatChunk] | None:
         """As the server's own stream. Raises ``Fault``."""
         assert self._pushing is not None
+        self._member.silence.spoke = True
         try:
             return self._pushing.read_now()
         except Fault as fault:
@@ -300,6 +329,7 @@ class _MemberStream:
 
     def relay_now(self, relay: Relay) -> bytes | None:
         """As the server's own stream."""
+        self._member.silence.spoke = True
         return self._pushing.relay_now(relay) if self._pushing is not None else None
 
     def close(self) -> None:
@@ -311,7 +341,7 @@ class _MemberStream:
     def _leave(self) -> None:
         if self._open:
             self._open = False
-            self._member.ended(self._model)
+            self._member.account.leave(self._place)
 
     async def aclose(self) -> None:
         """As the server's own stream."""

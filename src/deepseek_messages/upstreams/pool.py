@@ -19,10 +19,12 @@ from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.limits import SILENCE_AFTER
 from deepseek_messages.upstreams.balance import choose
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
 from deepseek_messages.upstreams.breaker import Breaker, BreakerLimits, Health
 from deepseek_messages.upstreams.member import Member, MemberState, Place
+from deepseek_messages.upstreams.places import OwnPlaces, Places
 from deepseek_messages.upstreams.retries import RetryBudget, Verdict, verdict, wait_before
 from deepseek_messages.upstreams.route import Need
 
@@ -35,11 +37,13 @@ HEDGED = "hedged"
 
 class PoolOptions(Struct, frozen=True, kw_only=True):
     """How often a request is tried in all, how often (in seconds) servers are looked at, when
-    one is left out, and after how many seconds of silence a second one is asked as well (0: never).
+    one is left out, and after how many seconds of silence a second one is asked as well, or one
+    that says nothing to anybody is passed over (0: never).
     """
 
     attempts: int = 3
     hedge_after: float = 0.0
+    silence_after: float = SILENCE_AFTER
     probe_interval: float = 10.0
     breaker: BreakerLimits = BreakerLimits()
 
@@ -47,6 +51,7 @@ class PoolOptions(Struct, frozen=True, kw_only=True):
 class Pool:
     """An ``Upstream`` over several. ``members`` are names, upstreams and places.
 
+    ``places`` are those of the server, where it has several processes or pools after each other.
     Time and chance are given, so that tests decide them: ``clock`` in seconds, ``sleep``, and
     ``draw`` for numbers in [0, 1).
     """
@@ -58,6 +63,7 @@ class Pool:
         members: Sequence[tuple[str, Upstream, Place]],
         options: PoolOptions = PoolOptions(),  # noqa: B008 - frozen
         *,
+        places: Places | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
@@ -70,6 +76,7 @@ class Pool:
         self.draw = draw
         self.budget = RetryBudget(clock)
         self.on_attempt: Callable[[str, str], None] = _nobody  # may be set: who, and the outcome
+        places = places or OwnPlaces()
         self.members = tuple(
             Member(
                 name,
@@ -78,6 +85,8 @@ class Pool:
                 Breaker(options.breaker, draw),
                 clock=clock,
                 told=self._tell,
+                places=places,
+                silence_after=options.silence_after,
             )
             for name, upstream, place in members
         )
@@ -109,21 +118,20 @@ class Pool:
             member
             for member in self.members
             if id(member) not in left_out
-            and member.seat.free
             and (not least_window or (member.window or 0) > least_window)
+            and member.free
         ]
-        eligible = [member for member in able if member.eligible]
+        eligible = [member for member in able if member.healthy]
         if not eligible and not left_out and not least_window:
             # Where everybody seems to be down, trying is better than refusing.
             eligible = [member for member in able if member.state.health is not Health.CLOSED]
-        named = [member for member in eligible if member.serves(need.model)]
-        eligible = named or eligible
+        eligible = [member for member in eligible if not member.silence.lasts] or eligible
+        eligible = [member for member in eligible if member.serves(need.model)] or eligible
         if not eligible:
             return None
         first = min(member.place.priority for member in eligible)
         equals = {m.name: m for m in eligible if m.place.priority == first}
-        seat = choose([member.seat for member in equals.values()], key, self.draw)
-        return None if seat is None else equals[seat.name]
+        return equals[choose([m.seat for m in equals.values()], key, self.draw).name]
 
     def full(self) -> Fault:
         """What the client is told when nobody can be asked now."""
@@ -141,7 +149,12 @@ class Pool:
 
     @property
     def _first(self) -> Member:
-        return min(self.members, key=lambda m: (not m.eligible, m.place.priority))
+        return self._in_order[0]
+
+    @property
+    def _in_order(self) -> list[Member]:
+        """Those that may be asked first, by priority."""
+        return sorted(self.members, key=lambda m: (not (m.healthy and m.free), m.place.priority))
 
     async def open(self, call: UpstreamCall) -> ChatStream:
         """Open at the member that the call was made for, else at the first. Raises ``Fault``."""
@@ -151,8 +164,7 @@ class Pool:
         """What the members serve: each id once, with the longest context that it has anywhere.
         Raises ``Fault`` when no member can say.
         """
-        order = sorted(self.members, key=lambda m: (not m.eligible, m.place.priority))
-        lists = await asyncio.gather(*(_models_or_fault(member) for member in order))
+        lists = await asyncio.gather(*(_models_or_fault(member) for member in self._in_order))
         found: dict[str, Model] = {}
         for model in (
             model for listed in lists if not isinstance(listed, Fault) for model in listed
@@ -214,6 +226,7 @@ class Pool:
             for member in self.members
             if not member.served
             or member.last_heard <= before
+            or member.silence.lasts
             or member.state.health is not Health.CLOSED
         ]
         await asyncio.gather(*(self._probe(member) for member in asked))
@@ -257,9 +270,10 @@ class PoolRoute:
         self._least_window = 0
         self._member: Member | None = None
         self._second: Member | None = None  # asked as well, while ``_member`` keeps silent
-        self._last = self._go(pool.pick(need, self._key))
-        if self._member is None:
+        first = pool.pick(need, self._key)
+        if first is None or not self._go(first):
             raise pool.full()
+        self._last = first
 
     @property
     def upstream(self) -> Upstream:
@@ -276,10 +290,7 @@ class PoolRoute:
         better = self._pool.pick(
             self._need, self._key, without=self._tried, least_window=self._least_window
         )
-        if better is None:
-            return True
-        self._go(better)
-        return False
+        return better is None or not self._go(better)
 
     async def again(self, fault: Fault) -> bool:
         """By the verdict on the fault, the number of tries and the budget."""
@@ -302,10 +313,7 @@ class PoolRoute:
             self.close()
             await self._pool.sleep(wait)
             other = self._pool.pick(self._need, self._key, least_window=self._least_window)
-        if other is None:
-            return False
-        self._go(other)
-        return True
+        return other is not None and self._go(other)
 
     @property
     def hedges(self) -> bool:
@@ -327,10 +335,9 @@ class PoolRoute:
         )
         if other is None or other.place.priority != self._member.place.priority:
             return None
-        if not self._pool.budget.spend():
+        if not self._pool.budget.spend() or not other.enter():
             return None
         self._tries += 1
-        other.enter()
         self._second = other
         log().info("hedged", name=self._member.name, second=other.name)
         return other
@@ -355,10 +362,10 @@ class PoolRoute:
                 member.leave()
         self._member = self._second = None
 
-    def _go(self, member: Member | None) -> Member:
+    def _go(self, member: Member) -> bool:
+        """Leave whoever is asked now, and go there; whether there is a place."""
+        if not member.enter():
+            return False
         self.close()
-        if member is None:
-            raise self._pool.full()
-        member.enter()
         self._member = self._last = member
-        return member
+        return True

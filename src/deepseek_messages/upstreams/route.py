@@ -18,10 +18,12 @@ class Need(Struct, frozen=True, kw_only=True):
     """What is known of a request before it is translated.
 
     ``model`` is the name asked for. ``session`` is an opaque name of the conversation;
-    ``beginning`` gives the bytes it begins with, asked only where there is no session.
+    ``beginning`` gives the bytes it begins with, asked only where there is no session. ``caller``
+    tells callers apart who bring their own keys; it is empty for all others.
     """
 
     model: str
+    caller: str = ""
     session: str | None = None
     beginning: Callable[[], bytes] = bytes
 
@@ -36,7 +38,8 @@ class Route(Protocol):
 
     def fits(self, model: Model, tokens: Callable[[], int]) -> bool:
         """Whether to stay. False when the prompt of about so many ``tokens`` is too long for
-        ``model`` and another upstream has more room: then ``upstream`` is that one.
+        ``model`` and another upstream has more room: then ``upstream`` is that one. Raises
+        ``Fault`` when the only upstream takes no more requests.
         """
         ...
 

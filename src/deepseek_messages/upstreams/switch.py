@@ -12,6 +12,7 @@ from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
 from deepseek_messages.upstreams.member import MemberState
+from deepseek_messages.upstreams.passing_on import PassingOn
 from deepseek_messages.upstreams.pool import Pool
 from deepseek_messages.upstreams.route import Need, Route, route_to
 
@@ -166,13 +167,13 @@ async def _retire(generation: _Generation) -> None:
     await generation.upstream.aclose()
 
 
-class Shared:
+class Shared(PassingOn):
     """An upstream that several generations use: a model in memory need not be loaded again when
     the settings around it change. Each use begins with ``lend`` and ends with ``aclose``.
     """
 
     def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+        super().__init__(upstream)
         self._users = 0
 
     def lend(self) -> "Shared":
@@ -184,36 +185,6 @@ class Shared:
     def in_use(self) -> bool:
         """Whether anybody uses it."""
         return self._users > 0
-
-    @property
-    def name(self) -> str:
-        """Its own."""
-        return self._upstream.name
-
-    @property
-    def dialect(self) -> Dialect:
-        """Its own."""
-        return self._upstream.dialect
-
-    async def open(self, call: UpstreamCall) -> ChatStream:
-        """As itself."""
-        return await self._upstream.open(call)
-
-    async def models(self) -> Sequence[Model]:
-        """As itself."""
-        return await self._upstream.models()
-
-    async def count_tokens(self, call: UpstreamCall) -> int | None:
-        """As itself."""
-        return await self._upstream.count_tokens(call)
-
-    async def readiness(self) -> Readiness:
-        """As itself."""
-        return await self._upstream.readiness()
-
-    async def start(self) -> None:
-        """As itself; it starts once."""
-        await self._upstream.start()
 
     async def aclose(self) -> None:
         """One user less; the last one closes it."""

@@ -22,6 +22,7 @@ from deepseek_messages.telemetry.logs import log
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import Upstream
+from deepseek_messages.upstreams.places import Places
 from deepseek_messages.upstreams.switch import Switch
 from deepseek_messages.web.count import CountHandler
 from deepseek_messages.web.front import Front
@@ -47,15 +48,17 @@ def create_app(
     upstream: Upstream | None = None,
     progress: Progress | None = None,
     source: Source | None = None,
+    places: Places | None = None,
 ) -> ASGIApp:
     """The ASGI application for ``settings``. Its lifespan starts and closes the upstream, which
     may be given instead of being made from the settings; ``progress`` hears how a model loads.
-    With a ``source`` the settings are read again when they change.
+    With a ``source`` the settings are read again when they change. ``places`` are those of a
+    server that has other processes, too.
     Raises ``KeyFileError`` for an unusable file of keys, ``ValueError`` or ``ModelError`` for an
     upstream that cannot be made.
     """
-    shelf = Shelf(progress)
-    parts = Parts(settings, upstream or make_upstream(settings, shelf))
+    shelf = Shelf(progress, places)
+    parts = Parts(settings, upstream or make_upstream(settings, shelf), shelf.places)
     if source is not None:
         parts.reload_from(source, shelf)
     endpoints = parts.endpoints()
@@ -71,7 +74,9 @@ def create_app(
 class Parts:
     """What the application is made of. Made once, in the order of the layers."""
 
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+    def __init__(
+        self, settings: Settings, upstream: Upstream, places: Places | None = None
+    ) -> None:
         server, models = settings.server, settings.models
         self.settings = settings
         self.metrics = Metrics()
@@ -98,7 +103,7 @@ class Parts:
             counter=self.counter,
             documents=documents,
             editor=editor,
-            admission=Admission(server.max_concurrency, server.max_concurrency_per_key),
+            admission=Admission(server.max_concurrency, server.max_concurrency_per_key, places),
             message_id=message_id,
             default_model=models.default,
             aliases=models.aliases,

@@ -20,6 +20,7 @@ from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import flush, log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
+from deepseek_messages.upstreams.places import Board, Places, SharedPlaces
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
 from deepseek_messages.web.reload import renewed
 from deepseek_messages.web.upstreams import Progress
@@ -38,6 +39,10 @@ BACKLOG = 2048
 # What dies in the second generation waits there: at 20 it grew for ten minutes of 60 requests a
 # second before it was looked at.
 COLLECT_AFTER = (20_000, 5, 20)
+
+# Names of places that one answer holds at most: its own, its caller's, and an upstream's and its
+# account's, both twice where a second upstream is asked as well.
+NAMES_OF_AN_ANSWER = 6
 
 # How often a thread that serves is looked at while it starts, in seconds.
 READY_POLL = 0.1
@@ -72,20 +77,23 @@ def serve(
     with bind(settings.server.host, settings.server.port) as listener:
         info = _info(listener, first_key(settings))
 
-        def work(ready: Callable[[], None]) -> None:
-            """As the workers that have read the settings again since the start."""
-            now = renewed(settings, source)
-            try:
-                server = _server(now, ready, progress, source)
-            except ServeError:  # they could not use them either
-                server = _server(settings, ready, progress, source)
-            _run(server, listener)
-
-        if settings.server.workers == 1:
+        workers = settings.server.workers
+        if workers == 1:
             _run(_server(settings, lambda: on_ready(info), progress, source), listener)
             return
+        board = Board(workers, NAMES_OF_AN_ANSWER * (settings.server.max_concurrency + 1))
+
+        def work(number: int, ready: Callable[[], None]) -> None:
+            """As the workers that have read the settings again since the start."""
+            now, places = renewed(settings, source), SharedPlaces(board, number)
+            try:
+                server = _server(now, ready, progress, source, places)
+            except ServeError:  # they could not use them either
+                server = _server(settings, ready, progress, source, places)
+            _run(server, listener)
+
         try:
-            run_workers(settings.server.workers, work, lambda: on_ready(info))
+            run_workers(workers, work, lambda: on_ready(info), board.wipe)
         except WorkersError as error:
             raise ServeError(str(error)) from error
 
@@ -129,9 +137,10 @@ def _server(
     on_ready: Callable[[], None],
     progress: Progress | None,
     source: Source | None = None,
+    places: Places | None = None,
 ) -> "_Server":
     try:
-        app = create_app(settings, progress=progress, source=source)
+        app = create_app(settings, progress=progress, source=source, places=places)
     except (ValueError, ModelError) as error:
         raise ServeError(str(error)) from error
     return _Server(uvicorn_config(app, settings.server), on_ready)

@@ -4,8 +4,9 @@ Each kind is imported when it is asked for: an engine, a tokenizer or a second s
 and time that a server without them should not spend.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,10 +16,12 @@ from deepseek_messages.settings import EmbeddedSettings, MemberSettings, Setting
 from deepseek_messages.store.models import ModelStore
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect, by_host
+from deepseek_messages.upstreams.account import DEEPSEEK_LIMITS, Account, Limited
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
 from deepseek_messages.upstreams.breaker import BreakerLimits
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
-from deepseek_messages.upstreams.member import DEEPSEEK_LIMITS, Place
+from deepseek_messages.upstreams.member import Place
+from deepseek_messages.upstreams.places import OwnPlaces, Places
 from deepseek_messages.upstreams.pool import Pool, PoolOptions
 from deepseek_messages.upstreams.switch import Shared
 
@@ -37,9 +40,12 @@ Progress = Callable[[str, int, int], None]
 
 
 class Shelf:
-    """Keeps the embedded model that is in memory, for settings that want the same one again."""
+    """Keeps what outlives a change of settings: the embedded model that is in memory, for settings
+    that want the same one again, and the ``places`` that running requests hold.
+    """
 
-    def __init__(self, progress: Progress | None = None) -> None:
+    def __init__(self, progress: Progress | None = None, places: Places | None = None) -> None:
+        self.places = places or OwnPlaces()
         self._progress = progress or _silent
         self._wishes: EmbeddedSettings | None = None
         self._shared: Shared | None = None
@@ -54,41 +60,58 @@ class Shelf:
 
 def make_upstream(settings: Settings, shelf: Shelf | None = None) -> Upstream:
     """Raises ``ValueError`` or ``ModelError``, in words for the person who wrote the settings."""
+    shelf = shelf or Shelf()
+    if settings.upstream_kind == "pool":
+        return make_pool(settings, shelf)
+    upstream = _bare(settings, shelf)
+    wishes = settings.upstream
+    most, limits = wishes.max_concurrency, _account_limits(settings.upstream_kind, wishes)
+    if most is None and not limits:
+        return upstream
+    # Callers who bring their own keys have accounts of their own.
+    name = _account(wishes) if settings.auth_mode != "pass-through" else ""
+    return Limited(upstream, Account(name, limits, shelf.places), shelf.places, most)
+
+
+def _bare(settings: Settings, shelf: Shelf) -> Upstream:
+    """One upstream, without limits."""
     match settings.upstream_kind:
         case "chat":
             return chat_upstream(settings.upstream)
         case "double":
             return DoubleUpstream()
         case "embedded":
-            return (shelf or Shelf()).embedded(settings)
+            return shelf.embedded(settings)
         case "tokens":
             return tokens_upstream(settings.upstream)
         case "pool":
-            return make_pool(settings, shelf)
+            raise ValueError("upstreams: a pool is no member of another one")
 
 
 def make_pool(settings: Settings, shelf: Shelf | None = None) -> Pool:
     """Several upstreams as one. Raises as ``make_upstream``."""
+    shelf = shelf or Shelf()
     wishes = settings.pool
     options = PoolOptions(
         attempts=wishes.attempts,
         hedge_after=wishes.hedge_after,
+        silence_after=wishes.silence_after,
         probe_interval=wishes.probe_interval,
         breaker=BreakerLimits(
             failures=wishes.failures, cooldown=wishes.cooldown, return_time=wishes.return_time
         ),
     )
     members = [
-        (member.name, _member_upstream(settings, member, shelf or Shelf()), _place(member))
+        (member.name, _member_upstream(settings, member, shelf), _place(member))
         for member in settings.upstreams
     ]
-    return Pool(members, options)
+    return Pool(members, options, places=shelf.places)
 
 
 def _member_upstream(settings: Settings, member: MemberSettings, shelf: Shelf) -> Upstream:
     try:
         alone = replace(settings, upstreams=(), upstream=replace(member, kind=member.resolved_kind))
-        return make_upstream(alone, shelf)
+        return _bare(alone, shelf)
     except ValueError as error:
         raise ValueError(f"upstreams, {member.name}: {error}") from error
 
@@ -96,15 +119,26 @@ def _member_upstream(settings: Settings, member: MemberSettings, shelf: Shelf) -
 def _place(member: MemberSettings) -> Place:
     kind = member.resolved_kind
     last = LAST_RESORT if kind == "embedded" else 0
-    by_deepseek = kind == "chat" and by_host(urlsplit(member.url).hostname or "") is DEEPSEEK
-    unlimited = member.max_concurrency is None
     return Place(
         priority=last if member.priority is None else member.priority,
         weight=member.weight,
         max_concurrency=member.max_concurrency,
-        model_limits=DEEPSEEK_LIMITS if by_deepseek and unlimited else {},
+        model_limits=_account_limits(kind, member),
+        account=_account(member),
         context_window=member.context_window,
     )
+
+
+def _account_limits(kind: str, wishes: UpstreamSettings) -> Mapping[str, int]:
+    """Those of an account at DeepSeek, unless the settings know another."""
+    by_deepseek = kind == "chat" and by_host(urlsplit(wishes.url).hostname or "") is DEEPSEEK
+    return DEEPSEEK_LIMITS if by_deepseek and wishes.max_concurrency is None else {}
+
+
+def _account(wishes: UpstreamSettings) -> str:
+    """A name for the account of the upstream's key: the same for the same key."""
+    key = wishes.api_key.reveal() if wishes.api_key else ""
+    return sha256(f"{wishes.url} {key}".encode()).hexdigest()[:32]
 
 
 def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:

@@ -31,23 +31,27 @@ WITHIN = 60.0
 
 _PID = struct.Struct("i")
 
-Work = Callable[[Callable[[], None]], None]
+# What a worker does: it is given its number, and what to call once it serves.
+Work = Callable[[int, Callable[[], None]], None]
 
 
 class WorkersError(Exception):
     """The workers cannot serve; the message is for the person who started them."""
 
 
-def run_workers(count: int, work: Work, on_ready: Callable[[], None]) -> None:
-    """Run ``work`` in so many processes until a signal ends them. ``work`` calls what it is given
-    once it serves; ``on_ready`` is called here when all do. Call it in the main thread, with no
+def run_workers(
+    count: int, work: Work, on_ready: Callable[[], None], on_death: Callable[[int], None]
+) -> None:
+    """Run ``work`` in so many processes until a signal ends them, each with a number below
+    ``count``. ``on_ready`` is called here when all serve, ``on_death`` with the number of one that
+    ended, however it did, before another gets that number. Call it in the main thread, with no
     other running. Raises ``WorkersError``.
     """
     if not hasattr(os, "fork"):
         raise WorkersError("server.workers: this system cannot fork; serve with one worker")
-    with _Parent(count, work, on_ready) as parent:
-        for _ in range(count):
-            parent.start()
+    with _Parent(count, work, on_ready, on_death) as parent:
+        for number in range(count):
+            parent.start(number)
         parent.watch()
 
 
@@ -56,11 +60,18 @@ class _Parent:
     and none interrupts anything.
     """
 
-    def __init__(self, count: int, work: Work, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        count: int,
+        work: Work,
+        on_ready: Callable[[], None],
+        on_death: Callable[[int], None],
+    ) -> None:
         self._missing = count  # workers that were to serve at first and do not yet
         self._on_ready = on_ready
+        self._on_death = on_death
         self._work = work
-        self._running: set[int] = set()
+        self._running: dict[int, int] = {}  # by process id: the worker's number
         self._serving: set[int] = set()
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
         self._stopping = False
@@ -83,11 +94,11 @@ class _Parent:
         for end in (*self._signals, *self._ready, *self._lifeline):
             os.close(end)
 
-    def start(self) -> None:
-        """Start a worker."""
+    def start(self, number: int) -> None:
+        """Start the worker of this number."""
         pid = os.fork()
         if pid:
-            self._running.add(pid)
+            self._running[pid] = number
             return
         status = 1
         try:
@@ -97,7 +108,7 @@ class _Parent:
                 signal.signal(each, signal.SIG_IGN if each == RELOAD else signal.SIG_DFL)
             os.close(self._lifeline[1])
             threading.Thread(target=self._outlive_nobody, daemon=True).start()
-            self._work(self._serves)
+            self._work(number, self._serves)
             status = 0
         finally:
             os._exit(status)
@@ -141,11 +152,12 @@ class _Parent:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
                 continue
-            self._running.discard(pid)
+            number = self._running.pop(pid)
+            self._on_death(number)
             if not self._stopping:
-                self._lost(pid, os.waitstatus_to_exitcode(status))
+                self._lost(pid, number, os.waitstatus_to_exitcode(status))
 
-    def _lost(self, pid: int, code: int) -> None:
+    def _lost(self, pid: int, number: int, code: int) -> None:
         """Replace a worker, unless that has no prospect. ``code`` is negative for a signal."""
         served = pid in self._serving
         self._serving.discard(pid)
@@ -155,7 +167,7 @@ class _Parent:
         replaced = served and not often
         log().error("worker ended", pid=pid, code=code, replaced=replaced)
         if replaced:
-            self.start()
+            self.start(number)
         else:
             self._failed = True
             self._stop()

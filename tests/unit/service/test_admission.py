@@ -4,6 +4,7 @@ import pytest
 
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.upstreams.places import OwnPlaces
 
 
 def test_above_the_limit_the_server_is_overloaded() -> None:
@@ -48,9 +49,10 @@ def test_callers_without_an_identity_share_the_whole() -> None:
 
 
 def test_nothing_is_remembered_of_callers_who_left() -> None:
-    admission = Admission(3, per_caller=2)
+    places = OwnPlaces()
+    admission = Admission(3, per_caller=2, places=places)
     for name in ("a", "b", "c"):
         admission.enter(name)
         admission.leave(name)
     assert admission.open == 0
-    assert not admission._of_caller
+    assert not places._held

@@ -19,15 +19,21 @@ SERVER = """
     import os, signal, sys
     from deepseek_messages.web.workers import WorkersError, run_workers
 
-    def work(ready):
+    def work(number, ready):
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         os.write(1, b"worker %d\\n" % os.getpid())
+        os.write(1, b"number %d\\n" % number)
         ready()
         os.write(1, b"serves %d\\n" % os.getpid())
         {body}
 
     try:
-        run_workers(2, work, lambda: os.write(1, b"ready\\n"))
+        run_workers(
+            2,
+            work,
+            lambda: os.write(1, b"ready\\n"),
+            lambda number: os.write(1, b"free %d\\n" % number),
+        )
     except WorkersError as error:
         sys.exit(str(error))
 """
@@ -98,6 +104,18 @@ def test_a_worker_that_dies_is_replaced_and_the_others_stay(start: Start) -> Non
     for worker in (other, new):
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)
+
+
+def test_a_number_is_free_before_another_worker_gets_it(start: Start) -> None:
+    process = start(WAIT)
+    dead, _ = workers_of(process.stdout)
+    os.kill(dead, signal.SIGKILL)
+    assert process.stdout is not None
+    lines = (line.split() for line in process.stdout)
+    told = (tuple(line) for line in lines if line[0] in ("free", "number"))
+    kind, number = next(told)
+    assert kind == "free"
+    assert next(told) == ("number", number)
 
 
 def test_one_death_after_the_other_ends_the_server(start: Start) -> None:
