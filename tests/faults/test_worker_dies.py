@@ -32,6 +32,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.go_on = Gate()
+        self.asked = 0  # for answers
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -42,6 +43,7 @@ class Upstream:
             if not message.get("more_body"):
                 break
         streamed = b'"stream":true' in body
+        self.asked += scope["method"] == "POST"
         kind = b"text/event-stream" if streamed else b"application/json"
         head = {"status": 200, "headers": [(b"content-type", kind)]}
         await send({"type": "http.response.start", **head})
