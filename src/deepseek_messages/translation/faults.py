@@ -144,8 +144,8 @@ def from_status(
 ) -> Fault:
     """The fault for an upstream's error status, whatever its body and content type.
 
-    ``own_credential`` says that the request carried this server's key: then a 401 is no failure
-    of the caller's, who cannot mend it (502, not to be retried). ``max_tokens`` is what the
+    ``own_credential`` says that the request carried this server's key, or none: then a 401 is no
+    failure of the caller's, who cannot mend it (502, not to be retried). ``max_tokens`` is what the
     request asked for; it completes DeepSeek's sentence about its valid range.
     """
     report = _Report(_parse(body))

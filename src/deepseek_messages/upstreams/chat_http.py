@@ -188,7 +188,7 @@ class ChatHttpUpstream:
             reply.status,
             reply.headers,
             await _error_body(reply),
-            own_credential=self._client.has_key and not call.credential,
+            own_credential=not call.credential,
             max_tokens=call.request.max_tokens or call.request.max_completion_tokens,
         )
 

@@ -240,15 +240,29 @@ async def test_a_connection_is_kept_for_the_next_request() -> None:
         assert len(server.connections) == 1
 
 
+@pytest.mark.parametrize("size", [10, 300_000, 3_000_000], ids=["small", "in pieces", "large"])
 @pytest.mark.parametrize("ending", [Reset(), HalfClose()])
-async def test_a_kept_connection_that_died_is_replaced_at_once(ending: Step) -> None:
+async def test_a_kept_connection_that_died_is_replaced_at_once(ending: Step, size: int) -> None:
     """The server ends the kept connection only when the second request is on it."""
     first: Sequence[Step] = [*chunked(STREAM), ReadRequest(), ending]
     with raw_upstream(first, chunked(STREAM)) as server:
         async with connected(server.url) as upstream:
             for _ in range(2):
-                assert text_of(await read_all(await upstream.open(call()))) == "Hello!"
+                stream = await upstream.open(call(text="x" * size))
+                assert text_of(await read_all(stream)) == "Hello!"
         assert len(server.connections) == 2
+
+
+async def test_when_all_kept_connections_died_a_fresh_one_is_next() -> None:
+    """A server that was restarted: none of the others is worth a try."""
+    script: Sequence[Step] = [*chunked(STREAM), ReadRequest(), Reset()]
+    with raw_upstream(script, script, script, chunked(STREAM)) as server:
+        async with connected(server.url) as upstream:
+            streams = [await upstream.open(call()) for _ in range(3)]
+            for stream in streams:
+                assert text_of(await read_all(stream)) == "Hello!"
+            assert text_of(await read_all(await upstream.open(call()))) == "Hello!"
+        assert len(server.connections) == 4
 
 
 async def test_a_fresh_connection_that_dies_is_not_tried_again() -> None:
@@ -447,8 +461,9 @@ async def test_redirects_are_not_followed(status: int) -> None:
     assert not fault.transient
 
 
-async def test_our_refused_key_is_not_the_callers_fault() -> None:
-    fault = await fault_of(ReadRequest(), answer(b"{}", 401), api_key="sk-own")
+@pytest.mark.parametrize("own", ["sk-own", None])
+async def test_our_refused_or_missing_key_is_not_the_callers_fault(own: str | None) -> None:
+    fault = await fault_of(ReadRequest(), answer(b"{}", 401), api_key=own)
     assert (fault.status, fault.upstream_status) == (502, 401)
 
 
