@@ -1,6 +1,7 @@
 """Sampling, limits and stop sequences: from the client's ranges into the upstream's."""
 
 import hashlib
+import re
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -139,8 +140,9 @@ def _stop(stops: tuple[str, ...], dialect: Dialect, notes: Notes) -> list[str] |
 
 
 def _user_id(metadata: Metadata, dialect: Dialect, notes: Notes) -> str | None:
-    """A digest of ``metadata.user_id``: always inside DeepSeek's alphabet, the same for the same
-    user (DeepSeek isolates caches by it), and nothing of what the client wrote in it.
+    """A digest of the user in ``metadata.user_id``: always inside DeepSeek's alphabet, the same for
+    the same user's next session (DeepSeek isolates caches by it), and nothing of what the client
+    wrote in it.
     """
     user = metadata.user_id
     if not user:
@@ -152,7 +154,26 @@ def _user_id(metadata: Metadata, dialect: Dialect, notes: Notes) -> str | None:
 
 
 def _digest(user: str) -> str:
-    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    whole = _without_session(user)
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+# Claude Code names the user and the session together: as JSON ``{device_id, account_uuid,
+# session_id}``, in older versions as ``user_…_account_…_session_<uuid>``.
+_SESSION = "session_id"
+_OLD_SESSION = re.compile(r"_session_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+
+def _without_session(user: str) -> str:
+    """What is left of ``user`` when its session is taken out, unless that was all it said."""
+    if not user.startswith("{"):
+        return _OLD_SESSION.sub("", user)
+    try:
+        said = msgspec.json.decode(user, type=dict[str, Any])
+        rest = {name: value for name, value in said.items() if name != _SESSION}
+        return repr(sorted(rest.items())) if any(rest.values()) else user
+    except (msgspec.DecodeError, RecursionError):
+        return user
 
 
 _MEMO_CHARS = 500

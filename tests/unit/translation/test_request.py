@@ -452,6 +452,39 @@ def test_er13_user_id_is_hashed_into_the_alphabet() -> None:
     assert len(ids[0]) == 32
 
 
+def user_sent(user_id: Any) -> str:
+    given = user_id if isinstance(user_id, str) else json.dumps(user_id)
+    sent: str = translated("hi", metadata={"user_id": given}).sent["user_id"]
+    return sent
+
+
+def test_a_users_next_session_has_the_same_user_id() -> None:
+    """DeepSeek's cache is kept by user: the long beginning that sessions share is cached once."""
+    user = {"device_id": "d" * 64, "account_uuid": ""}
+    assert user_sent(user | {"session_id": "1"}) == user_sent(user | {"session_id": "2"})
+    assert user_sent(user | {"session_id": "1"}) != user_sent(user | {"device_id": "other"})
+    old = "user_{}_account__session_{}"
+    one, two = (f"{n}1234567-89ab-4cde-8f01-23456789abcd" for n in "01")
+    assert user_sent(old.format("a", one)) == user_sent(old.format("a", two))
+    assert user_sent(old.format("a", one)) != user_sent(old.format("b", one))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"session_id": "1"}, {"session_id": "2"}),
+        ({"session_id": "1", "device_id": ""}, {"session_id": "2", "device_id": ""}),
+        ("[1]", "[2]"),
+        ("1", "2"),
+        ("{", "{{"),
+        ("my_session_1", "my_session_2"),
+        *[('{"a":' * n + "1" + "}" * n, '{"a":' * n + "2" + "}" * n) for n in (3, 600, 900, 5000)],
+    ],
+)
+def test_what_names_no_user_is_taken_as_it_is(one: Any, other: Any) -> None:
+    assert user_sent(one) != user_sent(other)
+
+
 def test_user_id_is_not_sent_where_it_is_not_known() -> None:
     done = translated("hi", metadata={"user_id": "u"}, dialect=VLLM)
 
