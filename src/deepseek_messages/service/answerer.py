@@ -7,11 +7,11 @@ from functools import partial
 from typing import Protocol
 
 from msgspec import UNSET
-from msgspec.json import encode
 
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.attempts import Attempt, Attempts
+from deepseek_messages.service.beginning import beginning_of
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
@@ -119,7 +119,8 @@ class Answerer:
     ) -> Answer:
         named = _affinity(caller, session or _user_of(request))
         run = await self._hosting.prepare(request, caller)
-        attempts = self._attempts(request, caller, record, named, run, large=large)
+        need = _need(request, caller, named if session else None)
+        attempts = self._attempts(request, caller, record, named, run, need=need, large=large)
         try:
             attempt = await attempts.first()
         except BaseException:
@@ -136,6 +137,7 @@ class Answerer:
         named: str | None,
         run: HostedRun,
         *,
+        need: Need,
         large: bool = False,
     ) -> Attempts:
         async def translate(upstream: Upstream) -> Attempt:
@@ -143,7 +145,7 @@ class Answerer:
                 request, caller, record, named, upstream=upstream, run=run, large=large
             )
 
-        route = route_to(self._upstream, lambda: _need(request, caller, named))
+        route = route_to(self._upstream, lambda: need)
         return Attempts(route, translate, record)
 
     def _made(
@@ -184,7 +186,8 @@ class Answerer:
         except Refusal:
             return None
         try:
-            attempts = self._attempts(request, caller, record, named, NO_RUN)
+            need = _need(request, caller, named if session else None)
+            attempts = self._attempts(request, caller, record, named, NO_RUN, need=need)
             if (attempt := self._attempt_now(request, caller, record, named, attempts)) is not None:
                 return self._made(attempt, attempts, request, caller, record)
         except (Refusal, Fault):
@@ -318,12 +321,12 @@ def _note_request(
 
 
 def _need(request: MessagesRequest, caller: Caller, session: str | None) -> Need:
-    def beginning() -> bytes:
-        """The system prompt and the first message: what later turns repeat."""
-        return encode([request.system, request.messages[:1]])
-
-    own_key = caller.identity if caller.credential else ""
-    return Need(model=request.model, caller=own_key, session=session, beginning=beginning)
+    return Need(
+        model=request.model,
+        caller=caller.identity if caller.credential else "",
+        session=session,
+        beginning=lambda: beginning_of(request, caller.name),
+    )
 
 
 def _user_of(request: MessagesRequest) -> str | None:

@@ -1,7 +1,8 @@
 """Which of several equal servers gets a request.
 
-With a key (a conversation, a common beginning) it is always the same server, as long as that one
-is there and not busier than the others: its prefix cache holds the beginning already. The order
+With a key (a conversation) it is always the same server, as long as that one is there and not
+busier than the others: its prefix cache holds the beginning already. A server that is known to
+have been given a long beginning of the prompt (its home) comes first, by the same rule. The order
 of the servers for a key is by weighted rendezvous hashing (Thaler and Ravishankar; Schindelhauer
 and Schomaker for weights): a server that comes or goes moves only its own share of keys. No
 server gets more than ``SLACK`` times its fair share of what runs ("Consistent Hashing with
@@ -27,16 +28,21 @@ class Seat(Struct, frozen=True, kw_only=True):
     load: int = 0
 
 
-def choose(seats: Sequence[Seat], key: bytes | None, draw: Callable[[], float]) -> Seat:
+def choose(
+    seats: Sequence[Seat],
+    key: bytes | None,
+    draw: Callable[[], float],
+    home: str | None = None,
+) -> Seat:
     """The seat for one more request, of at least one. ``draw`` gives numbers in [0, 1) and
-    decides between equals.
+    decides between equals; ``home`` is the name of the server that has the prompt's beginning.
     """
     if len(seats) == 1:
         return seats[0]
     if key is None:
         return _least_loaded(seats, draw)
     bound = _bounds(seats)
-    ranked = sorted(seats, key=lambda seat: _score(seat, key), reverse=True)
+    ranked = sorted(seats, key=lambda seat: (seat.name == home, _score(seat, key)), reverse=True)
     return next((seat for seat in ranked if seat.load < bound[seat.name]), ranked[0])
 
 

@@ -23,10 +23,11 @@ from deepseek_messages.translation.limits import SILENCE_AFTER
 from deepseek_messages.upstreams.balance import choose
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
 from deepseek_messages.upstreams.breaker import Breaker, BreakerLimits, Health
+from deepseek_messages.upstreams.homes import Homes
 from deepseek_messages.upstreams.member import Member, MemberState, Place
 from deepseek_messages.upstreams.places import OwnPlaces, Places
 from deepseek_messages.upstreams.retries import RetryBudget, Verdict, verdict, wait_before
-from deepseek_messages.upstreams.route import Need
+from deepseek_messages.upstreams.route import Beginning, Need
 
 # A client that finds everything full comes back after so many seconds.
 FULL_RETRY_AFTER = 1.0
@@ -75,6 +76,7 @@ class Pool:
         self.sleep = sleep
         self.draw = draw
         self.budget = RetryBudget(clock)
+        self.homes = Homes()
         self.on_attempt: Callable[[str, str], None] = _nobody  # may be set: who, and the outcome
         places = places or OwnPlaces()
         self.members = tuple(
@@ -106,6 +108,7 @@ class Pool:
         self,
         need: Need,
         key: bytes | None,
+        home: str | None = None,
         *,
         without: Iterable[Member] = (),
         least_window: int = 0,
@@ -131,7 +134,7 @@ class Pool:
             return None
         first = min(member.place.priority for member in eligible)
         equals = {m.name: m for m in eligible if m.place.priority == first}
-        return equals[choose([m.seat for m in equals.values()], key, self.draw).name]
+        return equals[choose([m.seat for m in equals.values()], key, self.draw, home).name]
 
     def full(self) -> Fault:
         """What the client is told when nobody can be asked now."""
@@ -264,13 +267,16 @@ class PoolRoute:
     def __init__(self, pool: Pool, need: Need) -> None:
         self._pool = pool
         self._need = need
-        self._key = need.session.encode() if need.session else need.beginning()
+        begins = Beginning(conversation=need.session.encode()) if need.session else need.beginning()
+        self._key = begins.conversation
+        self._prefixes = begins.prefixes
+        self._home = pool.homes.of(begins.prefixes)
         self._tries = 1
         self._tried: list[Member] = []
         self._least_window = 0
         self._member: Member | None = None
         self._second: Member | None = None  # asked as well, while ``_member`` keeps silent
-        first = pool.pick(need, self._key)
+        first = pool.pick(need, self._key, self._home)
         if first is None or not self._go(first):
             raise pool.full()
         self._last = first
@@ -288,7 +294,7 @@ class PoolRoute:
             return True
         self._least_window = max(window, self._least_window)
         better = self._pool.pick(
-            self._need, self._key, without=self._tried, least_window=self._least_window
+            self._need, self._key, self._home, without=self._tried, least_window=self._least_window
         )
         return better is None or not self._go(better)
 
@@ -301,7 +307,7 @@ class PoolRoute:
         if word is Verdict.ROOMIER:
             self._least_window = max(self._least_window, self._last.window or 0)
         other = self._pool.pick(
-            self._need, self._key, without=self._tried, least_window=self._least_window
+            self._need, self._key, self._home, without=self._tried, least_window=self._least_window
         )
         wait = None
         if other is None and word is Verdict.AGAIN:
@@ -312,7 +318,9 @@ class PoolRoute:
         if wait is not None:
             self.close()
             await self._pool.sleep(wait)
-            other = self._pool.pick(self._need, self._key, least_window=self._least_window)
+            other = self._pool.pick(
+                self._need, self._key, self._home, least_window=self._least_window
+            )
         return other is not None and self._go(other)
 
     @property
@@ -367,5 +375,6 @@ class PoolRoute:
         if not member.enter():
             return False
         self.close()
+        self._pool.homes.remember(self._prefixes, member.name)
         self._member = self._last = member
         return True

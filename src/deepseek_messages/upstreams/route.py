@@ -4,7 +4,7 @@ A request is translated for the server that gets it, so the choice comes first: 
 translate for ``route.upstream``, open it, and on a fault ask the route again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,18 +14,27 @@ from deepseek_messages.translation.faults import Fault
 from deepseek_messages.upstreams.base import Upstream
 
 
+class Beginning(Struct, frozen=True, kw_only=True):
+    """How a prompt begins. ``conversation`` is the same for all requests of a conversation;
+    ``prefixes`` stand for its long beginnings, the shortest first, which others may share.
+    """
+
+    conversation: bytes = b""
+    prefixes: Sequence[bytes] = ()
+
+
 class Need(Struct, frozen=True, kw_only=True):
     """What is known of a request before it is translated.
 
     ``model`` is the name asked for. ``session`` is an opaque name of the conversation;
-    ``beginning`` gives the bytes it begins with, asked only where there is no session. ``caller``
-    tells callers apart who bring their own keys; it is empty for all others.
+    ``beginning`` tells how it begins, asked only where there is no session. ``caller`` tells
+    callers apart who bring their own keys; it is empty for all others.
     """
 
     model: str
     caller: str = ""
     session: str | None = None
-    beginning: Callable[[], bytes] = bytes
+    beginning: Callable[[], Beginning] = Beginning
 
 
 class Route(Protocol):

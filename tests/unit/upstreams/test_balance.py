@@ -53,6 +53,14 @@ def test_no_server_gets_more_than_its_bounded_share() -> None:
     assert max(loads.values()) <= SLACK * 400 / 4 + 1
 
 
+def test_its_home_goes_before_the_order_of_the_key_but_not_above_its_share() -> None:
+    for key in KEYS[:20]:
+        assert choose(FOUR, key, lambda: 0.0, "gpu-3").name == "gpu-3"
+        busy = [replace(seat, load=9 if seat.name == "gpu-3" else 1) for seat in FOUR]
+        assert choose(busy, key, lambda: 0.0, "gpu-3").name == name_of(busy, key) != "gpu-3"
+        assert choose(FOUR[:3], key, lambda: 0.0, "gpu-3").name == name_of(FOUR[:3], key)
+
+
 def test_without_a_key_the_least_loaded_is_taken() -> None:
     seats = [replace(seat, load=load) for seat, load in zip(FOUR, (3, 1, 2, 5), strict=True)]
     assert name_of(seats, None) == "gpu-1"

@@ -420,6 +420,50 @@ async def test_without_a_session_the_beginning_decides() -> None:
     assert sorted(world.calls().values()) == [0, 0, 0, 8]
 
 
+async def test_a_long_common_beginning_goes_back_to_the_server_that_has_it() -> None:
+    world = four()
+    for number in range(12):
+        await world.ask(f"Question {number}", system="You are helpful. " * 2000)
+    assert sorted(world.calls().values()) == [0, 0, 0, 12]
+
+
+async def test_short_ones_are_spread() -> None:
+    world = four()
+    for number in range(40):
+        await world.ask(f"Question {number}", system="You are helpful.")
+    assert min(world.calls().values()) >= 4
+
+
+async def test_a_conversation_goes_back_to_where_it_went_when_its_server_was_busy() -> None:
+    world = four()
+    system = "You are helpful. " * 2000
+    running = [await world.answer(request(f"Question {n}", system=system)) for n in range(8)]
+    for answer in running:
+        await answer.opened()
+    where = {n: _asked(world, f"Question {n}") for n in range(8)}
+    assert len(set(where.values())) > 1  # nobody gets all of them at once
+    for answer in running:
+        await answer.aclose()
+    for n, server in where.items():
+        messages = [InputMessage("user", f"Question {n}"), InputMessage("assistant", "Yes"),
+                    InputMessage("user", f"Again {n}")]  # fmt: skip
+        later = MessagesRequest(model="m", max_tokens=9, system=system, messages=messages)
+        answer = await world.answer(later)
+        await answer.opened()
+        await answer.aclose()
+        assert _asked(world, f"Again {n}") == server
+
+
+def _asked(world: World, words: str) -> str:
+    """The server that was asked in these words."""
+    (found,) = (
+        name
+        for name, each in world.fakes.items()
+        if any(words in str(played.call.request.messages[-1]) for played in each.played)
+    )
+    return found
+
+
 async def test_sessions_are_spread() -> None:
     world = four()
     for number in range(40):
