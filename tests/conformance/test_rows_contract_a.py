@@ -267,6 +267,20 @@ def test_top_p_is_passed_on(rig: Rig) -> None:
 
 
 @row("top_p")
+@pytest.mark.parametrize("value", [0, -0.0, 5e-324, 1e-320, 1e-39])
+def test_top_p_of_zero_is_the_smallest_that_deepseek_takes(rig: Rig, value: float) -> None:
+    reply = rig.served(top_p=value)
+    assert reply.sent["top_p"] == 0.01
+    assert reply.notes == ["clamped=top_p@top_p"]
+
+
+@row("top_p")
+@pytest.mark.parametrize("value", [2e-38, 1e-9, 0.01, 1])
+def test_top_p_at_its_borders_is_passed_on(rig: Rig, value: float) -> None:
+    assert rig.served(top_p=value).sent["top_p"] == value
+
+
+@row("top_p")
 def test_top_p_out_of_range_is_refused_by_name(rig: Rig) -> None:
     reply = rig.ask(top_p=1.1)
     assert reply.status == 400

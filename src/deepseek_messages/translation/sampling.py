@@ -99,12 +99,14 @@ def _temperature(wanted: float, dialect: Dialect, notes: Notes) -> float:
     return wanted
 
 
-# DeepSeek's range excludes 0 ("(0, 1.0]"), Anthropic's does not: the smallest nucleus is meant.
+# DeepSeek's range excludes 0 ("(0, 1.0]"), Anthropic's does not: the smallest nucleus is meant. So
+# it is by numbers that are 0 in single precision, which DeepSeek's service reads.
 _LEAST_TOP_P = 0.01
+_ZERO = 2.0**-126
 
 
 def _top_p(wanted: float, notes: Notes) -> float:
-    if wanted == 0:
+    if wanted < _ZERO:
         notes.add(Action.CLAMPED, "top_p", "top_p")
         return _LEAST_TOP_P
     return wanted
