@@ -10,7 +10,6 @@ worker has died, however it went, its parent wipes the row: its connections are 
 import heapq
 import mmap
 import sys
-from collections import Counter
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
@@ -39,24 +38,27 @@ class OwnPlaces:
     """The places of a process that serves alone."""
 
     def __init__(self) -> None:
-        self._held: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
 
     def take(self, name: str, most: int) -> bool:
         """As ``Places``."""
-        if self._held[name] >= most:
+        held = self._held.get(name, 0)
+        if held >= most:
             return False
-        self._held[name] += 1
+        self._held[name] = held + 1
         return True
 
     def give_back(self, name: str) -> None:
         """As ``Places``."""
-        self._held[name] -= 1
-        if not self._held[name]:
+        left = self._held[name] - 1
+        if left:
+            self._held[name] = left
+        else:
             del self._held[name]
 
     def held(self, name: str) -> int:
         """As ``Places``."""
-        return self._held[name]
+        return self._held.get(name, 0)
 
 
 class Board:
