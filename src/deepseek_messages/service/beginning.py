@@ -11,7 +11,8 @@ from hashlib import blake2b
 from msgspec.json import encode
 
 from deepseek_messages.upstreams.route import Beginning
-from deepseek_messages.wire.messages import ContentBlock, MessagesRequest, TextBlock
+from deepseek_messages.wire.content import ContentBlock, TextBlock
+from deepseek_messages.wire.messages import MessagesRequest
 
 # A beginning that is worth going back for, in bytes: some 4,000 tokens, which take a GPU about a
 # second to read. Shorter ones are read anew faster than they are looked for.
