@@ -23,6 +23,11 @@ _ALIASES = frozenset({*FLASH_NAMES, CHAT.id, REASONER.id})
 RETRY_AFTER = 1.0
 
 
+def counted_as(model: str) -> str:
+    """The model whose requests those to ``model`` count with."""
+    return FLASH.id if model in _ALIASES else model
+
+
 class Account:
     """The places of one account. ``limits`` are the most requests at a time, by model; a model
     that is not among them has none. Without a ``name`` each caller has an account of its own.
@@ -33,11 +38,22 @@ class Account:
         self._limits = limits
         self._places = places
 
+    @property
+    def by_model(self) -> bool:
+        """Whether the models have limits of their own."""
+        return bool(self._limits)
+
+    def has_room(self, model: str) -> bool:
+        """Whether one more request to ``model`` fits."""
+        counted = counted_as(model)
+        most = self._limits.get(counted)
+        return most is None or self._places.held(f"account {self._name} {counted}") < most
+
     def enter(self, model: str, caller: str = "") -> str | None:
         """Take a place for a request to ``model``; what to ``leave`` in the end, ``None`` where
         nothing is limited. Raises ``Fault`` (429) when the account has no more.
         """
-        counted = FLASH.id if model in _ALIASES else model
+        counted = counted_as(model)
         most = self._limits.get(counted)
         if most is None:
             return None

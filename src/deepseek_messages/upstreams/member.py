@@ -11,7 +11,7 @@ from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.relay import Relay
 from deepseek_messages.translation.runs import Pattern
-from deepseek_messages.upstreams.account import Account
+from deepseek_messages.upstreams.account import Account, counted_as
 from deepseek_messages.upstreams.balance import Seat
 from deepseek_messages.upstreams.base import (
     ChatStream,
@@ -88,6 +88,7 @@ class Member:
         self._place = f"upstream {name}"
         self.account = Account(place.account or name, place.model_limits, places)
         self.silence = Silence(silence_after, clock)
+        self._rests: dict[str, float] = {}  # models that are left alone, and until when
         self._clock = clock
         self._told = told
         self._reason = ""
@@ -105,6 +106,15 @@ class Member:
     def healthy(self) -> bool:
         """Whether one more request may go here, as far as its health goes."""
         return self.breaker.allows(self._clock())
+
+    def takes(self, model: str) -> bool:
+        """Whether one more request for ``model`` may go here, as far as its account goes."""
+        return self._rest(model) <= 0 and self.account.has_room(model)
+
+    def _rest(self, model: str) -> float:
+        """For how many seconds more ``model`` is to be left alone."""
+        until = self._rests.get(counted_as(model)) if self._rests else None
+        return 0.0 if until is None else until - self._clock()
 
     @property
     def seat(self) -> Seat:
@@ -158,7 +168,10 @@ class Member:
 
     async def open(self, call: UpstreamCall) -> ChatStream:
         """Send the request; return when the model speaks. Raises ``Fault``."""
-        place = self.account.enter(call.request.model)
+        model = call.request.model
+        if (rest := self._rest(model)) > 0:
+            raise faults.limited(f"{self.name} has enough requests for {model}", retry_after=rest)
+        place = self.account.enter(model)
         stream = _MemberStream(self, place)
         # The first word of a whole answer comes with its last.
         waiting = self.silence.wait() if call.request.stream else None
@@ -168,7 +181,7 @@ class Member:
         except BaseException as error:
             await stream.aclose()
             if isinstance(error, Fault):
-                self.failed(error)
+                self.failed(error, model)
             elif waiting is not None and self.silence.end(waiting):
                 self._given_up()
             raise
@@ -227,14 +240,16 @@ class Member:
         self.breaker.succeeded(self.last_heard)
         self._told(self.name, "served")
 
-    def failed(self, fault: Fault) -> None:
-        """It did not; the fault says whose failure that is."""
+    def failed(self, fault: Fault, model: str = "") -> None:
+        """It did not, for ``model``; the fault says whose failure that is."""
         now = self.last_heard = self._clock()
         self._told(self.name, fault.kind.value)
         match blame(fault):
             case Blame.NONE:
                 self.breaker.succeeded(now)
                 return
+            case Blame.BUSY if fault.upstream_status == 429 and model and self.account.by_model:
+                self._rests[counted_as(model)] = now + (fault.retry_after or REST)
             case Blame.BUSY:
                 self.breaker.rests(now, fault.retry_after or REST)
             case Blame.BARRED:

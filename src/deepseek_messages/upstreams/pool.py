@@ -287,16 +287,34 @@ class PoolRoute:
         return self._last
 
     def fits(self, model: Model, tokens: Callable[[], int]) -> bool:
-        """Stay, unless the prompt is too long here and another member has room."""
+        """Stay, unless another member can take it and this one cannot: it has had enough requests
+        for the model, or its context is too short.
+        """
+        passed = [*self._tried, self._last]
+        other = None if self._last.takes(model.id) else self._other(passed)
+        while other is not None and not other.takes(model.id):
+            passed.append(other)
+            other = self._other(passed)
+        if other is not None and self._go(other):
+            self._tried = passed
+            return False
         window = model.context_window
         roomier = (member.window or 0 for member in self._pool.members)
         if max(roomier) <= window or tokens() <= window:
             return True
         self._least_window = max(window, self._least_window)
-        better = self._pool.pick(
-            self._need, self._key, self._home, without=self._tried, least_window=self._least_window
-        )
+        better = self._other(self._tried)
         return better is None or not self._go(better)
+
+    def _other(self, without: Iterable[Member]) -> Member | None:
+        """The best one for this request that is none of these."""
+        return self._pool.pick(
+            self._need,
+            self._key,
+            self._home,
+            without=without,
+            least_window=self._least_window,
+        )
 
     async def again(self, fault: Fault) -> bool:
         """By the verdict on the fault, the number of tries and the budget."""
@@ -306,9 +324,7 @@ class PoolRoute:
         self._tried.append(self._last)
         if word is Verdict.ROOMIER:
             self._least_window = max(self._least_window, self._last.window or 0)
-        other = self._pool.pick(
-            self._need, self._key, self._home, without=self._tried, least_window=self._least_window
-        )
+        other = self._other(self._tried)
         wait = None
         if other is None and word is Verdict.AGAIN:
             wait = wait_before(fault, self._tries, self._pool.draw)
@@ -318,9 +334,7 @@ class PoolRoute:
         if wait is not None:
             self.close()
             await self._pool.sleep(wait)
-            other = self._pool.pick(
-                self._need, self._key, self._home, least_window=self._least_window
-            )
+            other = self._other(())
         return other is not None and self._go(other)
 
     @property
@@ -335,12 +349,7 @@ class PoolRoute:
         await self._pool.sleep(self._pool.options.hedge_after)
         if self._member is None or self._tries >= self._pool.options.attempts:
             return None
-        other = self._pool.pick(
-            self._need,
-            self._key,
-            without=[*self._tried, self._member],
-            least_window=self._least_window,
-        )
+        other = self._other([*self._tried, self._member])
         if other is None or other.place.priority != self._member.place.priority:
             return None
         if not self._pool.budget.spend() or not other.enter():
