@@ -92,6 +92,7 @@ class Pool:
             )
             for name, upstream, place in members
         )
+        self._silent: set[str] = set()  # those that the log tells of
         self._watching: asyncio.Task[None] | None = None
 
     def _tell(self, who: str, outcome: str) -> None:
@@ -223,6 +224,7 @@ class Pool:
 
     async def probe(self) -> None:
         """Look at those that were not heard of lately, or are left out."""
+        self._tell_silence()
         before = self.clock() - self.options.probe_interval
         asked = [
             member
@@ -233,6 +235,12 @@ class Pool:
             or member.state.health is not Health.CLOSED
         ]
         await asyncio.gather(*(self._probe(member) for member in asked))
+
+    def _tell_silence(self) -> None:
+        silent = {member.name for member in self.members if member.silence.lasts}
+        for name in sorted(silent ^ self._silent):
+            log().warning("upstream", name=name, silent=name in silent)
+        self._silent = silent
 
     async def _probe(self, member: Member) -> None:
         was = member.state.health

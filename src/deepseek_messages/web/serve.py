@@ -44,6 +44,9 @@ COLLECT_AFTER = (20_000, 5, 20)
 # account's, both twice where a second upstream is asked as well.
 NAMES_OF_AN_ANSWER = 6
 
+# Names that a worker counts at most, whatever the settings say: more than it has connections for.
+MOST_NAMES = 100_000
+
 # How often a thread that serves is looked at while it starts, in seconds.
 READY_POLL = 0.1
 
@@ -81,7 +84,7 @@ def serve(
         if workers == 1:
             _run(_server(settings, lambda: on_ready(info), progress, source), listener)
             return
-        board = Board(workers, NAMES_OF_AN_ANSWER * (settings.server.max_concurrency + 1))
+        board = Board(workers, names_at_a_time(settings.server))
 
         def work(number: int, ready: Callable[[], None]) -> None:
             """As the workers that have read the settings again since the start."""
@@ -96,6 +99,11 @@ def serve(
             run_workers(workers, work, lambda: on_ready(info), board.wipe)
         except WorkersError as error:
             raise ServeError(str(error)) from error
+
+
+def names_at_a_time(server: ServerSettings) -> int:
+    """How many names of places a worker may hold."""
+    return min(NAMES_OF_AN_ANSWER * (server.max_concurrency + 1), MOST_NAMES)
 
 
 def _run(server: "_Server", listener: socket.socket) -> None:

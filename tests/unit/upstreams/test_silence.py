@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from deepseek_messages.service.tasks import spawn, stop
 from deepseek_messages.translation import faults
@@ -215,3 +216,18 @@ async def test_a_silent_one_is_probed() -> None:
     await world.pool.probe()
     assert asked == ["asked"]
     await world.leave()
+
+
+async def test_the_log_tells_of_a_silence_once_and_of_its_end() -> None:
+    gate = Gate()
+    world = Two(FakeUpstream([OPEN, Wait(gate), text("Hello"), FINISH]))
+    with capture_logs() as log:
+        late = await world.wait_for_first()
+        for _ in range(3):
+            world.clock.now += 20
+            await world.pool.probe()
+        gate.set()
+        await late
+        await world.pool.probe()
+    told = [(each["name"], each["silent"]) for each in log if "silent" in each]
+    assert told == [("first", True), ("first", False)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_messages.settings import Settings
+from deepseek_messages.settings import ServerSettings, Settings
 from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.web import serve as server
 from tests.support.app import settings_for
@@ -194,3 +194,8 @@ def test_what_does_not_end_in_time_is_told_and_cut(
     assert [event["type"] for event in rest] == ["error"]
     assert rest[0]["error"]["type"] == "overloaded_error"
     assert fake.played[0].closed.is_set()
+
+
+@pytest.mark.parametrize(("limit", "names"), [(1, 12), (1000, 6006), (10**12, 100_000)])
+def test_workers_have_room_for_what_their_answers_hold_and_no_more(limit: int, names: int) -> None:
+    assert server.names_at_a_time(ServerSettings(max_concurrency=limit)) == names
