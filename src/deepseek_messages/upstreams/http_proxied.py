@@ -126,13 +126,15 @@ class ProxiedReply:
         self._response = response
         self._attempt = attempt
         self._limits = limits
-        self._first_by: float | None = first_by
+        self._content_by = first_by
+        self._begun = False  # content has come
         self._on_close = on_close
         self._lingering: asyncio.TimerHandle | None = None
 
     def begun(self) -> None:
-        """Content has come: from now on only silence between two reads is limited."""
-        self._first_by = None
+        """Content has come: from now on only the time until there is more is limited."""
+        self._begun = True
+        self._content_by = asyncio.get_running_loop().time() + self._limits.idle
 
     async def read(self) -> bytes:
         """The bytes that have arrived, at least one; empty at the end of the body.
@@ -143,16 +145,14 @@ class ProxiedReply:
         encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding not in KNOWN_CODINGS:
             raise http_faults.garbage_fault(self.origin, "an unknown content encoding")
-        loop_time = asyncio.get_running_loop().time
-        until = self._first_by if self._first_by is not None else loop_time() + self._limits.idle
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(self._content_by):
                 return await self._response.content.readany()
         except TimeoutError as error:
-            if self._first_by is not None:
-                seconds = self._limits.first_byte
-                raise http_faults.first_byte_timeout(self.origin, seconds) from error
-            raise http_faults.idle_timeout(self.origin, self._limits.idle) from error
+            if self._begun:
+                raise http_faults.idle_timeout(self.origin, self._limits.idle) from error
+            seconds = self._limits.first_byte
+            raise http_faults.first_byte_timeout(self.origin, seconds) from error
         except (aiohttp.ClientError, OSError) as error:
             raise proxy_faults.from_read_error(error, self.origin) from error
 

@@ -33,7 +33,9 @@ class HttpReply(Protocol):
         ...
 
     def begun(self) -> None:
-        """Content has come: from now on only silence between two reads is limited."""
+        """Content has come: from now on only the time until there is more is limited. Whoever reads
+        calls it each time; what merely keeps the connection alive does not count.
+        """
         ...
 
     async def read(self) -> bytes:

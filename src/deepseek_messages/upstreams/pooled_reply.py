@@ -40,9 +40,10 @@ class PooledReply:
     """An ``HttpReply`` whose bytes come from a ``Connection``."""
 
     __slots__ = (
+        "_begun",
         "_connection",
+        "_content_by",
         "_fault",
-        "_first_by",
         "_head_size",
         "_inflater",
         "_kept",
@@ -78,7 +79,8 @@ class PooledReply:
         self.has_head = False
         self._connection = connection
         self._limits = limits
-        self._first_by = first_by  # 0 once content has come
+        self._content_by = first_by
+        self._begun = False  # content has come
         self._loop = loop
         self._kept = kept  # the connection was used before
         self._stale = False
@@ -116,8 +118,9 @@ class PooledReply:
         self._raise_failure()
 
     def begun(self) -> None:
-        """Content has come: from now on only silence between two reads is limited."""
-        self._first_by = 0.0
+        """Content has come: from now on only the time until there is more is limited."""
+        self._begun = True
+        self._content_by = self._loop.time() + self._limits.idle
 
     async def read(self) -> bytes:
         """The bytes that have arrived, at least one; empty at the end of the body."""
@@ -141,7 +144,7 @@ class PooledReply:
                 return self._last()
             else:
                 self._raise_failure()
-                self._connection.expire_at(self._first_by or self._loop.time() + self._limits.idle)
+                self._connection.expire_at(self._content_by)
                 return None
 
     def when_ready(self, tell: Callable[[], None] | None) -> bool:
@@ -163,7 +166,8 @@ class PooledReply:
         self._pieces.clear()
         self._size = 0
         if not self.ended:
-            self._connection.expire_at(self._loop.time() + self._limits.idle)
+            self.begun()
+            self._connection.expire_at(self._content_by)
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""
@@ -293,6 +297,6 @@ class PooledReply:
 
     def overdue(self) -> Fault:
         """The deadline has passed."""
-        if self._first_by:
-            return http_faults.first_byte_timeout(self.origin, self._limits.first_byte)
-        return http_faults.idle_timeout(self.origin, self._limits.idle)
+        if self._begun:
+            return http_faults.idle_timeout(self.origin, self._limits.idle)
+        return http_faults.first_byte_timeout(self.origin, self._limits.first_byte)

@@ -1,12 +1,14 @@
-"""What a connection keeps for a reader that does not keep up."""
+"""What a connection keeps for a reader that does not keep up, and how long it waits for content."""
 
 import asyncio
 
 import pytest
 
+from deepseek_messages.upstreams.chat_stream import HttpChatStream
 from deepseek_messages.upstreams.http_connection import Connection
 from deepseek_messages.upstreams.http_reply import Deadlines
 from deepseek_messages.upstreams.pooled_reply import HIGH_WATER
+from tests.faults.chat_bytes import delta
 
 pytestmark = pytest.mark.anyio
 
@@ -53,4 +55,30 @@ async def test_it_keeps_little() -> None:
         assert piece
         got += len(piece)
     assert await reply.read() == b""
+    connection.connection_lost(None)
+
+
+async def test_only_content_ends_a_silence() -> None:
+    connection = Connection(Owner())
+    connection.connection_made(Transport())
+    limits = Deadlines(connect=60, first_byte=600, idle=60)
+    start = connection.now()
+    reply = connection.begin("origin", limits, start + limits.first_byte)
+    stream = HttpChatStream(reply)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n: keep-alive\n\n")
+    assert stream.read_now() is None
+    assert connection._due == start + limits.first_byte
+    connection.data_received(delta(content="Hel"))
+    assert stream.read_now()
+    assert stream.read_now() is None
+    first = connection._due
+    assert start + limits.idle <= first < start + limits.first_byte
+    connection.data_received(b": keep-alive\n\n")
+    assert stream.read_now() is None
+    assert connection._due == first
+    assert "nothing for 60 s" in reply.overdue().message
+    connection.data_received(delta(content="lo"))
+    assert stream.read_now()
+    assert stream.read_now() is None
+    assert connection._due > first
     connection.connection_lost(None)
