@@ -94,6 +94,20 @@ class Rig:
             self.double.expect(list(answer))
         return self.call("POST", "/anthropic/v1/messages", request(**fields), headers)
 
+    def play(self, *answers: Any, **fields: Any) -> Reply:
+        """``ask`` for what takes several calls: each answer is one call's, all must be used and no
+        call refused.
+        """
+        self.double.expect(*[each if isinstance(each, list) else [each] for each in answers])
+        reply = self.ask(**fields)
+        self.require_spent()
+        return reply
+
+    def require_spent(self) -> None:
+        """Everything that was scripted was asked for, and nothing that is refused."""
+        assert self.double.pending == 0
+        assert [seen for seen in self.double.refusals if seen.is_chat] == []
+
     def served(self, *answer: Any, **fields: Any) -> Reply:
         """``ask`` that must succeed."""
         reply = self.ask(*answer, **fields)

@@ -1,22 +1,14 @@
 """Requests that real clients sent, replayed byte for byte in meaning: all are answered."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.conformance.rig import Rig, running_rig
+from tests.conformance.rig import Rig
 from tests.support.captures import Capture, captures
 
 ALL = captures()
 ASKING = [each for each in ALL if each.is_messages and "thread" not in each.body]
 THREADS = [each for each in ALL if each.is_messages and "thread" in each.body]
 OTHERS = [each for each in ALL if not each.is_messages]
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("captures")) as running:
-        yield running
 
 
 def named(cases: list[Capture]) -> list[str]:

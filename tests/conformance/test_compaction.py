@@ -1,7 +1,6 @@
 """Answers that begin with a summary of their conversation (``compact_20260112``), end to end."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -10,7 +9,7 @@ import pytest
 from deepseek_messages.translation.compaction import HEAD
 from deepseek_messages.translation.summary import INSTRUCTION, SUMMARY_TOKENS
 from deepseek_messages.upstreams.double import Call, Cut, Finish, Status, Text, Think
-from tests.conformance.rig import JSON, Reply, Rig, running_rig
+from tests.conformance.rig import JSON, Reply, Rig
 from tests.support.sse import blocks_of
 
 row = pytest.mark.row
@@ -27,26 +26,10 @@ SUMMARY = "We talked."
 TOOL = {"name": "Read", "input_schema": {"type": "object", "properties": {}}}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("state")) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(server: Rig) -> Rig:
-    server.double.clear()
-    return server
-
-
 def ask(rig: Rig, *answers: Any, edit: JSON = EDIT, **fields: Any) -> Reply:
     """The reply to ``MESSAGES`` with compaction, when the upstream gives these answers."""
-    rig.double.expect(*[each if isinstance(each, list) else [each] for each in answers])
     context = {"edits": [edit]}
-    reply = rig.ask(**{"messages": MESSAGES, "context_management": context, **fields})
-    assert rig.double.pending == 0, reply.raw
-    assert all(seen.refused is None for seen in rig.double.requests)
-    return reply
+    return rig.play(*answers, **{"messages": MESSAGES, "context_management": context, **fields})
 
 
 def content(reply: Reply) -> list[JSON]:

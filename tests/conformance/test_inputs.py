@@ -1,6 +1,5 @@
 """Documents, citations, context management and compaction, end to end with the official SDK."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -13,17 +12,6 @@ from tests.support.pdf import pdf_base64
 row = pytest.mark.row
 
 CITE = {"citations": {"enabled": True}}
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("state")) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def fresh(rig: Rig) -> None:
-    rig.double.clear()
 
 
 def user(*content: Any) -> JSON:

@@ -1,13 +1,11 @@
 """Answers that take several calls of the upstream, end to end against a strict DeepSeek."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from deepseek_messages.upstreams.double import Call, Finish, Text, Think
-from tests.conformance.rig import JSON, Reply, Rig, running_rig
+from tests.conformance.rig import JSON, Reply, Rig
 
 row = pytest.mark.row
 
@@ -22,26 +20,6 @@ WEATHER = {
 }
 TIME = {"name": "get_time", "description": "The time now.", "input_schema": {"type": "object"}}
 CALL = Call("get_weather", '{"city": "Rome"}')
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("state")) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def fresh(rig: Rig) -> None:
-    rig.double.clear()
-
-
-def play(rig: Rig, *answers: Any, **fields: Any) -> Reply:
-    """The reply when the upstream gives these answers, one for each call; all must be used."""
-    rig.double.expect(*[each if isinstance(each, list) else [each] for each in answers])
-    reply = rig.ask(**fields)
-    assert rig.double.pending == 0
-    assert all(seen.refused is None for seen in rig.double.requests)
-    return reply
 
 
 def sent(rig: Rig) -> list[JSON]:
@@ -96,7 +74,7 @@ FORMAT = {"format": {"type": "json_schema", "schema": SCHEMA}}
     "text", ['{"title": "Rome"}', '```json\n{"title": "Rome"}\n```', 'Sure: {"title": "Rome"} Ok?']
 )
 def test_sc07_structured_output_is_json_alone(rig: Rig, text: str, stream: bool) -> None:
-    reply = play(rig, [Think("Hm."), Text(text)], output_config=FORMAT, stream=stream)
+    reply = rig.play([Think("Hm."), Text(text)], output_config=FORMAT, stream=stream)
     assert content(reply) == [{"type": "text", "text": '{"title": "Rome"}'}]
     assert end(reply)["stop_reason"] == "end_turn"
 
@@ -107,8 +85,7 @@ def test_sc07_structured_output_is_json_alone(rig: Rig, text: str, stream: bool)
 def test_sc07_sc08_invalid_output_is_repaired_once_against_the_callers_schema(
     rig: Rig, bad: str, stream: bool
 ) -> None:
-    reply = play(
-        rig,
+    reply = rig.play(
         [Think("First."), Text(bad)],
         Text('{"title": "Rome"}'),
         output_config=FORMAT,
@@ -127,7 +104,7 @@ def test_sc07_sc08_invalid_output_is_repaired_once_against_the_callers_schema(
 @row("output_config")
 @pytest.mark.parametrize("stream", [True, False])
 def test_output_that_stays_invalid_is_an_error_and_never_shown(rig: Rig, stream: bool) -> None:
-    reply = play(rig, Text("Nope"), Text("Nope"), output_config=FORMAT, stream=stream)
+    reply = rig.play(Text("Nope"), Text("Nope"), output_config=FORMAT, stream=stream)
     assert b"Nope" not in reply.raw
     error = reply.events[-1] if reply.status == 200 else reply.body
     assert error["error"]["type"] == "api_error"
@@ -136,7 +113,7 @@ def test_output_that_stays_invalid_is_an_error_and_never_shown(rig: Rig, stream:
 
 @row("output_config")
 def test_output_that_the_token_limit_cut_says_so(rig: Rig) -> None:
-    reply = play(rig, [Text('{"title": "Ro'), Finish("length")], output_config=FORMAT)
+    reply = rig.play([Text('{"title": "Ro'), Finish("length")], output_config=FORMAT)
     assert (reply.text, reply.body["stop_reason"]) == ('{"title": "Ro', "max_tokens")
 
 
@@ -150,7 +127,7 @@ def test_a_schema_that_is_none_is_refused(rig: Rig) -> None:
 
 @row("output_config")
 def test_a_call_of_a_tool_needs_no_json(rig: Rig) -> None:
-    reply = play(rig, CALL, tools=[WEATHER], output_config=FORMAT)
+    reply = rig.play(CALL, tools=[WEATHER], output_config=FORMAT)
     assert [block["type"] for block in content(reply)] == ["tool_use"]
 
 
@@ -169,7 +146,7 @@ def test_tool_search_goes_on_with_the_tool_it_found(
 ) -> None:
     search = Call(str(tool["name"]), json.dumps({"query": query}))
     asked = {"tools": [tool, *LATE], "messages": [{"role": "user", "content": "Weather in Rome?"}]}
-    reply = play(rig, [Text("I search."), search], CALL, stream=stream, **asked)
+    reply = rig.play([Text("I search."), search], CALL, stream=stream, **asked)
     blocks = content(reply)
     assert [block["type"] for block in blocks] == [
         "text", "server_tool_use", "tool_search_tool_result", "tool_use",
@@ -198,7 +175,7 @@ def test_tool_search_goes_on_with_the_tool_it_found(
             "content": [{"type": "tool_result", "tool_use_id": blocks[3]["id"], "content": "18 C"}],
         },
     ]
-    play(rig, Text("18 degrees."), tools=asked["tools"], messages=messages)
+    rig.play(Text("18 degrees."), tools=asked["tools"], messages=messages)
     assert rig.double.requests[-1].prompt.startswith(two)
 
 
@@ -209,7 +186,7 @@ def test_tool_search_goes_on_with_the_tool_it_found(
 )
 def test_bad_patterns_have_their_error_codes(rig: Rig, query: str, code: str) -> None:
     search = Call("tool_search_tool_regex", json.dumps({"query": query}))
-    reply = play(rig, search, Text("Sorry."), tools=[REGEX, *LATE])
+    reply = rig.play(search, Text("Sorry."), tools=[REGEX, *LATE])
     assert reply.body["content"][1]["content"] == {
         "type": "tool_search_tool_result_error",
         "error_code": code,
@@ -220,16 +197,16 @@ def test_bad_patterns_have_their_error_codes(rig: Rig, query: str, code: str) ->
 @row("tools.tool_search")
 def test_max_tokens_holds_for_all_calls_together(rig: Rig) -> None:
     search = Call("tool_search_tool_bm25", '{"query": "weather"}')
-    reply = play(rig, search, search, tools=[BM25, *LATE], max_tokens=80)
+    reply = rig.play(search, search, tools=[BM25, *LATE], max_tokens=80)
     assert reply.body["stop_reason"] == "max_tokens"
     assert reply.body["usage"]["output_tokens"] == 80
 
 
 def test_a_model_that_only_searches_is_paused(rig: Rig) -> None:
     search = Call("tool_search_tool_bm25", '{"query": "weather"}')
-    reply = play(rig, *[search] * 10, tools=[BM25, *LATE], max_tokens=4000)
+    reply = rig.play(*[search] * 10, tools=[BM25, *LATE], max_tokens=4000)
     assert reply.body["stop_reason"] == "pause_turn"
     paused = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": content(reply)}]
-    reply = play(rig, Text("Done."), tools=[BM25, *LATE], messages=paused)
+    reply = rig.play(Text("Done."), tools=[BM25, *LATE], messages=paused)
     assert reply.text == "Done."
     assert sent(rig)[-1]["messages"][-1]["role"] == "tool"

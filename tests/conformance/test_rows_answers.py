@@ -1,32 +1,19 @@
 """Each part of an answer and each event of a stream, end to end against a strict DeepSeek."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deepseek_messages.translation.rounds import MAX_ROUNDS
 from deepseek_messages.upstreams.double import Call, Cut, Finish, Frame, Text, Think
-from tests.conformance.rig import JSON, Reply, Rig, running_rig
+from tests.conformance.rig import JSON, Reply, Rig
 
 row = pytest.mark.row
 
 TOOL = {"name": "f", "input_schema": {"type": "object", "properties": {}}}
 ON = {"thinking": {"type": "adaptive"}}
 BOTH = pytest.mark.parametrize("stream", [True, False])
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("state")) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(server: Rig) -> Rig:
-    server.double.clear()
-    return server
 
 
 def message_of(reply: Reply) -> JSON:

@@ -2,7 +2,6 @@
 and what a strict DeepSeek was sent for it.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,6 @@ from deepseek_messages.upstreams.double import AUTUMN_2025, Call, Double, Stall,
 from tests.conformance.rig import JSON, Reply, Rig, running_rig
 
 row = pytest.mark.row
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("state")) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def fresh(rig: Rig) -> None:
-    rig.double.clear()
 
 
 def user(*content: Any) -> JSON:

@@ -3,7 +3,6 @@ official SDK types them, and what a strict DeepSeek was sent.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,6 @@ from tests.conformance.rig import JSON, Reply, Rig, running_rig
 from tests.support.pdf import pdf_base64
 
 row = pytest.mark.row
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("state")) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(server: Rig) -> Rig:
-    server.double.clear()
-    return server
 
 
 def words(text: str) -> JSON:

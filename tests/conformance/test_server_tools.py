@@ -83,7 +83,7 @@ def web() -> Iterator[tuple[Web, str]]:
 
 
 @pytest.fixture(scope="module")
-def rig(web: tuple[Web, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def shared_rig(web: tuple[Web, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     tools = ToolsSettings(
         web_search="searxng", web_search_url=web[1], web_fetch="direct", allow_private=True
     )
@@ -92,8 +92,7 @@ def rig(web: tuple[Web, str], tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def fresh(rig: Rig, web: tuple[Web, str]) -> None:
-    rig.double.clear()
+def fresh(web: tuple[Web, str]) -> None:
     web[0].asked.clear()
 
 
@@ -110,10 +109,7 @@ def read(url: str) -> Call:
 
 
 def play(rig: Rig, *answers: Any, **fields: Any) -> Reply:
-    rig.double.expect(*[each if isinstance(each, list) else [each] for each in answers])
-    reply = rig.ask(**{"max_tokens": 2000, **fields})
-    assert rig.double.pending == 0
-    assert all(seen.refused is None for seen in rig.double.requests)
+    reply = rig.play(*answers, **{"max_tokens": 2000, **fields})
     assert reply.status == 200, reply.raw
     return reply
 

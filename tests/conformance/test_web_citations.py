@@ -62,7 +62,7 @@ def web() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def server(web: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def shared_rig(web: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     tools = ToolsSettings(
         web_search="searxng", web_search_url=web, web_fetch="direct", allow_private=True
     )
@@ -70,21 +70,13 @@ def server(web: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield running
 
 
-@pytest.fixture
-def rig(server: Rig) -> Rig:
-    server.double.clear()
-    return server
-
-
 def ask_for(query: str = "weather") -> Call:
     return Call("web_search", json.dumps({"query": query}))
 
 
 def play(rig: Rig, *answers: Any, **fields: Any) -> Reply:
-    rig.double.expect(*[each if isinstance(each, list) else [each] for each in answers])
-    reply = rig.ask(**{"max_tokens": 2000, "messages": ASKED, "tools": [SEARCH], **fields})
-    assert rig.double.pending == 0
-    assert all(seen.refused is None for seen in rig.double.requests)
+    asked = {"max_tokens": 2000, "messages": ASKED, "tools": [SEARCH], **fields}
+    reply = rig.play(*answers, **asked)
     assert reply.status == 200, reply.raw
     return reply
 

@@ -6,31 +6,23 @@ from typing import Any
 
 import pytest
 
-from deepseek_messages.upstreams.double import Call, Double, Finish, Status, Text, Think
+from deepseek_messages.upstreams.double import Call, Finish, Status, Text, Think
 from tests.conformance.clients.clients import (
     KEY,
     LIBRARIES,
     Client,
     running_client,
 )
-from tests.conformance.rig import Rig, running_rig
+from tests.conformance.rig import Rig
 
 ADA = '{"name": "Ada", "age": 36}'
 WEATHER = Call("get_weather", '{"city": "Hangzhou"}')
 
 
-@pytest.fixture(scope="module")
-def shared_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("clients"), Double()) as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(shared_rig: Rig) -> Iterator[Rig]:
-    shared_rig.double.clear()
-    yield shared_rig
-    assert [seen for seen in shared_rig.double.refusals if seen.is_chat] == []
-    assert shared_rig.double.pending == 0
+@pytest.fixture(autouse=True)
+def spent(rig: Rig) -> Iterator[None]:
+    yield
+    rig.require_spent()
 
 
 @pytest.fixture(scope="module")
