@@ -20,11 +20,11 @@ from deepseek_messages.web.protocol import bounded_protocol
 from deepseek_messages.web.serve import bind
 from tests.faults.chat_bytes import delta
 from tests.faults.test_clients import request
-from tests.faults.test_unread import until
 from tests.support.app import served, settings_for
 from tests.support.asgi import RunningApp, serve_app
 from tests.support.client import STREAM
 from tests.support.fake import FINISH, FakeUpstream, text
+from tests.support.gates import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -134,6 +134,6 @@ def test_a_stalled_client_makes_the_whole_chain_hold_little(
         app = create_app(settings_for(tmp_path, upstream=upstream))
         options = {"http": bounded_protocol(write_timeout=0.2), "proxy_headers": False}
         with serve_app(app, bind("127.0.0.1", 0), **options) as running, stalled(running, THINKING):
-            until(lambda: taken > 0)
-            until(lambda: running.open_connections == 0)
+            wait_until(lambda: taken > 0)
+            wait_until(lambda: running.open_connections == 0)
     assert 0 < taken * share <= MOST
