@@ -41,6 +41,47 @@ def test_a_sentence_without_an_end_is_cut_at_a_blank() -> None:
     assert max(map(len, passages("x" * 2500))) == MAX_PASSAGE_CHARS
 
 
+LIMIT = MAX_PASSAGE_CHARS
+
+
+@pytest.mark.parametrize("blank", [" ", "\n"])
+@pytest.mark.parametrize(
+    ("before", "after", "ends"),
+    [
+        (400, LIMIT, 400),  # the only blank
+        (1, LIMIT, 1),
+        (LIMIT - 1, 5, LIMIT - 1),  # the last place that counts
+        (LIMIT, 5, LIMIT),  # a blank at the limit is of no use before it
+        (0, LIMIT + 5, LIMIT - 1),  # nor is the one that it begins with
+    ],
+)
+def test_a_long_sentence_is_cut_at_its_last_blank(
+    before: int, after: int, ends: int, blank: str
+) -> None:
+    found = passages("x" * before + blank + "y" * after)
+    assert len(found[0]) == ends
+
+
+def test_the_nearer_of_a_space_and_a_line_end_is_where_it_is_cut() -> None:
+    words, line = "word " * 60, "x" * 300
+    for text in (f"{line}\n{words}{'y' * LIMIT}", f"{words}{line}\n{'y' * LIMIT}"):
+        assert len(passages(text)[0]) == len(text) - LIMIT - 1
+
+
+def test_a_passage_that_begins_later_has_the_same_limit() -> None:
+    rest = "x" * 300 + " " + "y" * 2 * LIMIT
+    for first in ("One is odd. ", "One is odd.\n"):
+        assert passages(first + rest)[:3] == ["One is odd.", "x" * 300, "y" * LIMIT]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("abcd. Next.", ["abcd.", "Next."]), ("abc. Next.", ["abc. Next."])],
+)
+def test_a_sentence_has_five_characters(text: str, expected: list[str]) -> None:
+    assert passages(text) == expected
+
+
 @given(st.text(alphabet="ab .!?\n。”)[", max_size=300))
 def test_passages_cover_everything_but_blanks(text: str) -> None:
     spans = list(spans_of(text))
