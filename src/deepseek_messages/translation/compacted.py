@@ -31,7 +31,6 @@ from deepseek_messages.wire.events import (
     CompactionDelta,
     ContentBlockDelta,
     MessageDelta,
-    MessageStart,
     MessageStop,
     StreamEvent,
 )
@@ -62,7 +61,6 @@ class Compacted:
         self._seal = seal
         self._summary = reply_stream(reply, message_id, prompt_tokens=prompt_tokens, seal=seal)
         self._summary_end: Usage | None = None
-        self._started = False
         self._owed: list[StreamEvent] = []  # goes out with the next events
         self._answer: Rounds | None = None
 
@@ -147,10 +145,6 @@ class Compacted:
         for event in events:
             if isinstance(event, MessageDelta):
                 self._summary_end = event.usage
-            elif isinstance(event, MessageStart):
-                if not self._started:
-                    kept.append(event)
-                self._started = True
             elif not isinstance(event, MessageStop):
                 kept.append(event)
         return kept

@@ -64,6 +64,24 @@ def test_er_07_status(upstream: int, status: int, error_type: str, transient: bo
         ({"type": "error", "error": {"type": "x", "message": "Said so"}}, "Said so"),
         ({"error": {"message": 'Wrapped - {"error": {"message": "Said so"}}'}}, "Said so"),
         ("Said so", "Said so"),
+        ({"message": "Said so"}, "Said so"),
+        ({"msg": "Said so"}, "Said so"),
+        ({"error": {"msg": "Said so"}}, "Said so"),
+        ({"error": {"message": {"msg": "Said so"}}}, "Said so"),
+        ({"error": {"detail": "Said so"}}, "Said so"),
+        ({"error": {"code": 1}, "message": "Said so"}, "Said so"),
+        ({"error": {"code": 1}, "detail": "Said so"}, "Said so"),
+        ({"error": {"code": 1}, "errors": ["Said so"]}, "Said so"),
+        ({"detail": ["Said so", {"msg": "and so"}, 5, None, {"loc": "x"}]}, "Said so; and so"),
+        ({"detail": [{"loc": ["body", "a"], "msg": "b"}, {"msg": "c"}]}, "a: b; c"),
+        ({"errors": [str(n) for n in range(12)]}, "0; 1; 2; 3; 4; 5; 6; 7; 8; 9"),
+        (b"Said so <html> and so", "Said so <html> and so"),
+        (b"Said so, see </html> " + b"x" * 200, "Said so, see </html> " + "x" * 200),
+        (b"502 Bad Gateway</HTML>\n", "the upstream answered with HTTP 400 and no explanation"),
+        (b"Said so {", "Said so {"),
+        ({"error": {"message": "Said so </b>"}}, "Said so </b>"),
+        ({"error": {"message": "Said <b>so</b>\n<html>"}}, "Said <b>so</b> <html>"),
+        ({"error": {"message": "<html is what I wanted"}}, "<html is what I wanted"),
         (b"Authentication Fails (governor)", "Authentication Fails (governor)"),
         (b"Said\r\n\tso \x00", "Said so"),
         (b"Said \xff", "Said \ufffd"),
@@ -84,8 +102,17 @@ def test_message(body: Any, message: str) -> None:
     assert refused(400, body).message == message
 
 
-def test_a_long_message_is_cut() -> None:
-    assert len(refused(400, b"x" * 60_000).message) == 2000
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("x" * 2000, "x" * 2000),
+        ("x" * 2001, "x" * 1999 + "…"),
+        ("x" * 60_000, "x" * 1999 + "…"),
+        (" " * 3999 + "said so", "s"),  # no more is looked at
+    ],
+)
+def test_a_long_message_is_cut(given: str, told: str) -> None:
+    assert refused(400, given.encode()).message == told
 
 
 def test_the_callers_key_was_refused() -> None:
@@ -97,10 +124,23 @@ def test_our_own_key_was_refused() -> None:
     fault = refused(401, own_credential=True)
     assert (fault.status, fault.error_type, fault.should_retry) == (502, "api_error", False)
     assert (fault.transient, fault.upstream_status) == (False, 401)
+    assert fault.kind is FaultKind.REFUSED
+    assert fault.message == "the upstream refused this server's credentials: Said so"
+    unexplained = refused(401, b"", own_credential=True).message
+    assert unexplained == "the upstream refused this server's credentials: HTTP 401"
 
 
 def test_404_without_explanation_is_a_wrong_address() -> None:
-    assert refused(404, b"").status == 502
+    fault = refused(404, b"")
+    assert (fault.kind, fault.status, fault.upstream_status) == (FaultKind.REFUSED, 502, 404)
+    assert fault.message.startswith("the upstream has no such address (HTTP 404)")
+
+
+def test_rate_limits_are_told() -> None:
+    headers = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "1"}
+    assert dict(refused(429, headers=headers).rate_limits)
+    assert refused(429).rate_limits == ()
+    assert faults.cut().rate_limits == ()
 
 
 @pytest.mark.parametrize(
@@ -121,6 +161,11 @@ def test_404_without_explanation_is_a_wrong_address() -> None:
         ({"retry-after": "-1"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "1e9"}, None),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "86400"}, 86_400.0),
+        ({"retry-after": "86400.5"}, None),
+        ({"retry-after-ms": "soon"}, None),
+        ({"retry-after-ms": "soon", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}, None),
         ({}, None),
     ],
 )
@@ -280,7 +325,24 @@ def test_overflow_with_the_figures_beside_the_message() -> None:
         "n_prompt_tokens": 140000,
         "n_ctx": 131072,
     }
-    assert refused(400, {"error": error}).message == TOO_LONG
+    fault = refused(400, {"error": error})
+    assert (fault.message, fault.upstream_status) == (TOO_LONG, 400)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "limit", "said"),
+    [
+        (4000, 4000, "prompt is too long: 4000 tokens > 4000 maximum"),
+        (3999, 4000, "No."),
+        ("9000", 4000, "No."),
+        (9000, "4000", "No."),
+        (9000, None, "No."),
+        (True, False, "No."),
+    ],
+)
+def test_only_figures_that_say_so_are_an_overflow(prompt: Any, limit: Any, said: str) -> None:
+    error = {"message": "No.", "n_prompt_tokens": prompt, "n_ctx": limit}
+    assert refused(400, {"error": error}).message == said
 
 
 def test_overflow_told_by_its_code_alone() -> None:
@@ -378,6 +440,7 @@ REPORTS: dict[str, tuple[Any, int, bool, int | None]] = {
     "a status": ({"status": 429, "message": "m"}, 429, True, 429),
     "a status as text": ({"code": "503", "message": "m"}, 529, True, 503),
     "the first status": ({"status": 400, "message": "m"}, 400, False, 400),
+    "another name for it": ({"status_code": 429, "code": 5, "message": "m"}, 429, True, 429),
     "the last status": ({"http_code": 599, "message": "m"}, 502, True, 599),
     "no status": ({"code": 600, "message": "m"}, 502, True, None),
     "credentials of the upstream's own": ({"code": 401, "message": "m"}, 502, True, 401),

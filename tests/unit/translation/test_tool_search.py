@@ -114,6 +114,16 @@ def test_the_score_is_that_of_the_book() -> None:
     assert search_bm25("mail", [long_twice, longer]) == ["a", "b"]
 
 
+def test_rarity_count_and_length_are_weighed_together() -> None:
+    texts = {"a": "x x x x mail", "b": "zebra x zebra", "c": "x", "d": "zebra zebra"}
+    tools = [words(name, text) for name, text in texts.items()]
+    assert search_bm25("mail zebra", tools) == ["d", "a", "b"]
+
+
+def test_a_pattern_may_have_200_characters() -> None:
+    assert search_regex("(?:weather|" + "a" * 188 + ")", TOOLS) == ["get_weather"]
+
+
 ARGUMENTS = [
     None,
     True,
