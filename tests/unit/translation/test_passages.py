@@ -52,6 +52,7 @@ LIMIT = MAX_PASSAGE_CHARS
         (1, LIMIT, 1),
         (LIMIT - 1, 5, LIMIT - 1),  # the last place that counts
         (LIMIT, 5, LIMIT),  # a blank at the limit is of no use before it
+        (LIMIT + 9, 5, LIMIT),
         (0, LIMIT + 5, LIMIT - 1),  # nor is the one that it begins with
     ],
 )
@@ -63,8 +64,8 @@ def test_a_long_sentence_is_cut_at_its_last_blank(
 
 
 def test_the_nearer_of_a_space_and_a_line_end_is_where_it_is_cut() -> None:
-    words, line = "word " * 60, "x" * 300
-    for text in (f"{line}\n{words}{'y' * LIMIT}", f"{words}{line}\n{'y' * LIMIT}"):
+    words, lines = "word " * 60, f"{'x' * 150}\n{'x' * 149}"
+    for text in (f"{lines}\n{words}{'y' * LIMIT}", f"{words}{lines}\n{'y' * LIMIT}"):
         assert len(passages(text)[0]) == len(text) - LIMIT - 1
 
 

@@ -15,7 +15,8 @@ from deepseek_messages.translation.dialects import (
     Dialect,
 )
 from deepseek_messages.translation.edits import Edits
-from deepseek_messages.translation.plan import RoundPlan
+from deepseek_messages.translation.notes import Notes
+from deepseek_messages.translation.plan import ReplyPlan, RoundPlan, no_rounds
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.server_tools import Hosted
 from deepseek_messages.wire.messages import ClearedThinking
@@ -58,6 +59,32 @@ CHECKS: dict[str, tuple[dict[str, Any], str | None]] = {
 def planned(done: Translated) -> RoundPlan:
     assert done.rounds is not None
     return done.rounds
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "cut"), [(("a",), False, True), (("a",), True, False), ((), False, False)]
+)
+def test_an_answer_may_be_cut_where_a_stop_sequence_is_looked_for(
+    given: tuple[str, ...], told: bool, cut: bool
+) -> None:
+    plan = ReplyPlan(model="m", stop_sequences=given, reports_stop_string=told)
+    assert plan.may_be_cut is cut
+
+
+def test_no_rounds_ask_for_nothing() -> None:
+    notes = Notes()
+    plan = no_rounds(VLLM, notes)
+    assert (plan.dialect, plan.check, plan.follow) == (VLLM, "none", None)
+    assert (plan.book.dialect, plan.book.notes, plan.book.functions) == (VLLM, notes, [])
+    assert not plan.book.updates_in_place
+
+
+def test_what_tools_find_is_cited_beside_the_documents_of_the_request() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "One is odd."}
+    document = {"type": "document", "source": source, "citations": {"enabled": True}}
+    done = translated(user(document, "And two?"), **WEB)
+    assert len(done.plan.sources) == 1
+    assert tuple(planned(done).library.sources) == done.plan.sources
 
 
 @pytest.mark.parametrize(("fields", "check"), CHECKS.values(), ids=CHECKS)
