@@ -247,6 +247,7 @@ IMAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.row("messages.content.image.source")
 @pytest.mark.parametrize(("given", "sent"), IMAGES.values(), ids=IMAGES)
 def test_an_image_is_sent_as(given: dict[str, Any], sent: dict[str, Any]) -> None:
     done = seen({"type": "image", "source": given})
