@@ -11,7 +11,7 @@ from deepseek_messages.compatibility import TITLES, Row, Table, as_json, as_mark
 
 pytest_plugins = ["pytester"]
 
-PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 # The rows of DeepSeek's "Anthropic API" guide of autumn 2025: its own list, so that no row of
 # ours can be lost.
