@@ -1,1 +1,1 @@
-"""store."""
+"""What is kept on disk: keys of callers, and model files."""

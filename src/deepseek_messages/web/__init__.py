@@ -1,1 +1,1 @@
-"""web."""
+"""HTTP: requests in, answers and streams out. ``app`` is where the parts are joined."""
