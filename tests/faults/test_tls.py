@@ -1,7 +1,5 @@
 """Upstreams over TLS: who cannot prove its name is refused clearly, before it is told anything."""
 
-import datetime as dt
-import ipaddress
 import socket
 import ssl
 import threading
@@ -10,15 +8,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from deepseek_messages.settings import Secret, UpstreamSettings
 from deepseek_messages.web.app import create_app
 from tests.faults.chat_bytes import whole
 from tests.support.app import settings_for
+from tests.support.certificates import self_signed
 from tests.support.client import HELLO, Client, Reply
 from tests.support.gates import WAIT_SECONDS
 from tests.support.raw import parse_request
@@ -26,40 +21,6 @@ from tests.support.servers import answer, serve_app
 
 MODELS = b'{"object": "list", "data": [{"id": "deepseek-chat", "object": "model"}]}'
 KEY = "sk-not-for-strangers"
-
-
-def certificate(directory: Path, *names: str, days: int = 1) -> tuple[Path, Path]:
-    """A certificate that vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    start = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
-    shown = [
-        x509.IPAddress(ipaddress.ip_address(each)) if each[0].isdigit() else x509.DNSName(each)
-        for each in names
-    ]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(end)
-        .add_extension(x509.SubjectAlternativeName(shown), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    chain, private = directory / "chain.pem", directory / "key.pem"
-    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return chain, private
 
 
 @contextmanager
@@ -119,7 +80,7 @@ def test_a_certificate_that_proves_nothing_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    chain, private = certificate(tmp_path, *names, **options)
+    chain, private = self_signed(tmp_path, *names, **options)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(chain))
     with tls_upstream(chain, private) as (url, received):
@@ -131,7 +92,7 @@ def test_a_certificate_that_proves_nothing_is_refused(
 
 
 def test_a_trusted_certificate_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain, private = certificate(tmp_path, "127.0.0.1")
+    chain, private = self_signed(tmp_path, "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(chain))
     with tls_upstream(chain, private) as (url, received):
         reply = ask(url, tmp_path)

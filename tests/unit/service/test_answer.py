@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from deepseek_messages.service.admission import Admission
-from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.counting import CountResult
@@ -22,6 +21,7 @@ from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.wire.events import MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
+from tests.support.answering import events_of
 from tests.support.fake import FINISH, SILENCE, FakeStep, FakeUpstream, finish, text
 
 CUT = Fault(FaultKind.CUT, "cut")
@@ -90,18 +90,6 @@ def request(stream: bool = True, **more: Any) -> MessagesRequest:
     )
 
 
-async def play(answer: Answer) -> list[Any]:
-    """All events, as a stream handler would take them."""
-    try:
-        await answer.opened()
-        events = []
-        while batch := await answer.read():
-            events += batch
-        return events
-    finally:
-        await answer.aclose()
-
-
 async def run(
     *script: FakeStep,
     count: Callable[[], Awaitable[int | None]] = forty_two,
@@ -110,7 +98,7 @@ async def run(
     record = RequestRecord("req_1")
     made = answerer(FakeUpstream(script), count)
     answer = await made.answer(request(stream), CALLER, record)
-    return await play(answer), record
+    return await events_of(answer), record
 
 
 def start_of(events: list[Any]) -> MessageStart:
@@ -204,7 +192,7 @@ async def test_text_that_came_before_a_fault_in_one_batch_is_kept() -> None:
     garbled = finish("insufficient_system_resource")
     record = RequestRecord("req_1")
     answer = await answerer(Together([text("kept"), garbled])).answer(request(), CALLER, record)
-    events = await play(answer)
+    events = await events_of(answer)
     assert any(getattr(getattr(e, "delta", None), "text", "") == "kept" for e in events)
     assert answer.fault is not None
 
@@ -244,7 +232,7 @@ async def test_the_upstream_gets_the_callers_key_and_an_opaque_session() -> None
     by_user = await made.answer(request(metadata=Metadata(user_id="u-1")), CALLER, record)
     without = await made.answer(request(), CALLER, record)
     for answer in (by_header, again, other, by_user, without):
-        await play(answer)
+        await events_of(answer)
     calls = [played.call for played in upstream.played]
     assert calls[0].credential == "sk-mine"
     assert calls[0].session
@@ -263,7 +251,7 @@ async def test_places_are_bounded_and_given_back() -> None:
     assert (caught.value.status, caught.value.retry_after) == (529, 1.0)
     await first.aclose()
     await first.aclose()  # gives its place back once
-    await play(await made.answer(request(), CALLER, RequestRecord("req_3")))
+    await events_of(await made.answer(request(), CALLER, RequestRecord("req_3")))
 
 
 @pytest.mark.anyio
@@ -293,7 +281,7 @@ async def test_start_gives_message_start_once() -> None:
 async def test_the_model_is_what_the_upstream_serves() -> None:
     upstream = FakeUpstream([FINISH], models=(PRO,))
     record = RequestRecord("req_1")
-    await play(await answerer(upstream).answer(request(), CALLER, record))
+    await events_of(await answerer(upstream).answer(request(), CALLER, record))
     assert record.model == "deepseek-v4-pro"
     assert upstream.played[0].call.request.model == "deepseek-v4-pro"
 

@@ -21,6 +21,7 @@ from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.wire.events import ErrorEvent, MessageDelta, MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest
+from tests.support.answering import events_of
 from tests.support.fake import FINISH, SILENCE, FakeStep, FakeUpstream, finish, text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.row("context_management")]
@@ -74,20 +75,9 @@ async def opened(upstream: FakeUpstream, record: RequestRecord, *, max_tokens: i
     return answer
 
 
-async def events_of(answer: Answer) -> list[Any]:
-    events = []
-    while batch := await answer.read():
-        events += batch
-    return events
-
-
 async def run(*scripts: list[FakeStep]) -> tuple[list[Any], RequestRecord, FakeUpstream]:
     upstream, record = FakeUpstream(*scripts), RequestRecord("req_1")
-    answer = await opened(upstream, record)
-    try:
-        return await events_of(answer), record, upstream
-    finally:
-        await answer.aclose()
+    return await events_of(await opened(upstream, record)), record, upstream
 
 
 async def test_the_record_has_the_tokens_of_all_calls() -> None:

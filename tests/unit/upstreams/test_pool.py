@@ -21,7 +21,7 @@ from deepseek_messages.upstreams.pool import Pool, PoolOptions
 from deepseek_messages.wire.chat import ChatChunk, ChatRequest
 from deepseek_messages.wire.events import ErrorEvent, MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
-from tests.support.answering import answerer_on
+from tests.support.answering import answerer_on, events_of
 from tests.support.fake import FINISH, OPEN, FakeUpstream, text
 
 BOOM = faults.connect("no connection")
@@ -73,15 +73,7 @@ class World:
     async def ask(
         self, words: str = "Hello", *, session: str | None = None, **more: Any
     ) -> list[Any]:
-        answer = await self.answer(request(words, **more), session)
-        try:
-            await answer.opened()
-            events = []
-            while batch := await answer.read():
-                events += batch
-            return events
-        finally:
-            await answer.aclose()
+        return await events_of(await self.answer(request(words, **more), session))
 
     def calls(self) -> dict[str, int]:
         return {name: len(fake.played) for name, fake in self.fakes.items()}
@@ -207,11 +199,7 @@ async def test_message_start_that_went_out_early_is_not_repeated() -> None:
     world = pair(failing(BOOM), fake())
     answer = await world.answer(request())
     early = await answer.start()
-    await answer.opened()
-    later = []
-    while batch := await answer.read():
-        later += batch
-    await answer.aclose()
+    later = await events_of(answer)
     assert [type(event) for event in early] == [MessageStart]
     assert not [event for event in later if isinstance(event, MessageStart)]
     assert said(later) == "Hello"

@@ -14,6 +14,7 @@ from deepseek_messages.upstreams.breaker import Health
 from deepseek_messages.upstreams.member import Place
 from deepseek_messages.upstreams.pool import PoolOptions
 from deepseek_messages.wire.events import MessageStart
+from tests.support.answering import events_of
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
 from tests.support.gates import Gate
 from tests.support.raw import Reached, Wait
@@ -124,10 +125,7 @@ async def test_message_start_that_went_out_early_is_not_repeated() -> None:
     early = await answer.start()
     world.patience.set()
     await opening
-    events = []
-    while batch := await answer.read():
-        events += batch
-    await answer.aclose()
+    events = await events_of(answer)
     assert [type(event) for event in early] == [MessageStart]
     assert not [event for event in events if isinstance(event, MessageStart)]
     assert said(events) == "Hello"
