@@ -21,7 +21,7 @@ from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
 from tests.support.app import settings_for
 from tests.support.client import Client, Reply
-from tests.support.clock import SkippingLoop
+from tests.support.clock import SKIPPING, SkippingLoop
 from tests.support.gates import WAIT_SECONDS, wait_until
 from tests.support.servers import (
     Cut,
@@ -94,8 +94,7 @@ def running_rig(models: bytes, **upstream_settings: Any) -> Iterator[Rig]:
                 **upstream_settings,
             ),
         )
-        loop = f"{SkippingLoop.__module__}:{SkippingLoop.__name__}"
-        with serve_app(create_app(settings), http=BoundedProtocol, loop=loop) as app:
+        with serve_app(create_app(settings), http=BoundedProtocol, loop=SKIPPING) as app:
             client = Client(app.host, app.port)
             assert client.get("/v1/models").status == 200  # believed from now on
             assert isinstance(app.loop, SkippingLoop)

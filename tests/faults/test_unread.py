@@ -17,6 +17,7 @@ from deepseek_messages.web.serve import bind
 from tests.faults.test_clients import connected, request, reset
 from tests.support.app import served, settings_for
 from tests.support.client import HELLO, STREAM
+from tests.support.clock import SKIPPING, SkippingLoop
 from tests.support.fake import FINISH, FakeUpstream, text
 from tests.support.gates import WAIT_SECONDS, wait_until
 from tests.support.servers import serve_app
@@ -48,10 +49,11 @@ def test_who_leaves_a_complete_answer_unread_is_cut_off(
 
 
 def test_who_reads_slowly_in_the_end_gets_all() -> None:
-    upstream = FakeUpstream([text("x" * UNREAD), FINISH])
-    options = {"listener": bind("127.0.0.1", 0)}
+    """All takes far longer than ``write_timeout``, and no part of it does."""
+    upstream = FakeUpstream([text("x" * 5 * UNREAD), FINISH])
+    options = {"listener": bind("127.0.0.1", 0), "loop": SKIPPING}
     with (
-        served(upstream, server={"write_timeout": 0.4}, server_options=options) as s,
+        served(upstream, server={"write_timeout": 100.0}, server_options=options) as s,
         socket.socket() as sock,
     ):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -60,7 +62,9 @@ def test_who_reads_slowly_in_the_end_gets_all() -> None:
         answer = b""
         while data := sock.recv(4_096):
             answer += data
-            time.sleep(0.01)
+            assert isinstance(s.app.loop, SkippingLoop)
+            s.app.loop.skip(2.0).done.require("the jump")
+    assert len(answer) / 4_096 * 2.0 > 2 * 100.0
     assert b"event: message_stop" in answer
 
 

@@ -13,6 +13,11 @@ from typing import Any, NamedTuple
 
 import uvloop
 
+from tests.support.gates import Gate
+
+# For ``serve_app`` and uvicorn.
+SKIPPING = "tests.support.clock:SkippingLoop"
+
 # Rounds of the loop in which everything that has arrived is read, and what follows from it done.
 ROUNDS = 100
 
@@ -22,6 +27,7 @@ class Skip:
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.done = Gate()
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -92,3 +98,4 @@ class SkippingLoop(uvloop.Loop):
             if not handle.cancelled():
                 handle.cancel()
                 timer.context.run(timer.fire)
+        asked.done.set()
