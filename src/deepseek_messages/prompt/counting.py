@@ -57,7 +57,7 @@ class SegmentCounter:
 
     def count(self, text: str) -> int:
         """Tokens of ``text`` as plain text."""
-        key = text if len(text) <= LONGEST_KEY else _digest(text)
+        key = _key(text)
         with self._lock:
             if key in self._counts:
                 self._counts.move_to_end(key)
@@ -68,6 +68,11 @@ class SegmentCounter:
             while len(self._counts) > self._remembered:
                 self._counts.popitem(last=False)
         return tokens
+
+    def unknown(self, rendered: "recipe.RenderedPrompt") -> int:
+        """How many characters of a rendered prompt were not counted before."""
+        texts = [text for text, special in segments(rendered) if not special]
+        return sum(len(text) for text in texts if _key(text) not in self._counts)
 
     def count_special(self, spelling: str) -> int:
         """Tokens of an explicit special token."""
@@ -85,7 +90,9 @@ class SegmentCounter:
         return PromptCount(tokens, exact=all(image.exact for image in images))
 
 
-def _digest(text: str) -> bytes:
+def _key(text: str) -> str | bytes:
+    if len(text) <= LONGEST_KEY:
+        return text
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

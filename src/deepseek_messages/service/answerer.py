@@ -34,15 +34,23 @@ from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.messages import MessagesRequest
 
 
-class PromptCounter(Protocol):
-    """What tells the size of a translated prompt."""
+class PromptSize(Protocol):
+    """What tells the size of one translated prompt."""
 
-    async def count_chat(self, call: UpstreamCall, model: Model) -> int | None:
+    def known(self) -> int | None:
+        """Tokens, if that is quickly told."""
+        ...
+
+    async def count(self) -> int | None:
         """Tokens, or ``None`` when nothing better than a guess is known. Never on the loop."""
         ...
 
-    def known(self, call: UpstreamCall, model: Model) -> int | None:
-        """What ``count_chat`` would say, if that need not be counted."""
+
+class PromptCounter(Protocol):
+    """What tells the sizes of translated prompts."""
+
+    def prompt(self, call: UpstreamCall, model: Model, caller: Caller) -> PromptSize:
+        """The size of the prompt of ``call``, to be found."""
         ...
 
     async def count_output(self, text: str, model: Model) -> int | None:
@@ -293,6 +301,7 @@ class Answerer:
             session=session,
             upstream=upstream.name,
         )
+        size = self._counter.prompt(call, choice.model, caller)
         return Attempt(
             upstream=upstream,
             model=choice.model,
@@ -301,10 +310,8 @@ class Answerer:
             rounds=translation.rounds,
             tools=run.tools,
             notes=notes,
-            count=(lambda: self._counter.count_chat(call, choice.model))
-            if translation.chat.stream
-            else None,
-            known=lambda: self._counter.known(call, choice.model),
+            count=size.count if translation.chat.stream else None,
+            known=size.known,
             count_output=lambda text: self._counter.count_output(text, choice.model),
             grace=lambda: self._counter.grace,
         )

@@ -1,0 +1,266 @@
+"""Exact sizes of prompts that hold one that was counted before, for the price of what is new.
+
+A client sends the whole conversation with each request, one turn longer than the last time. To
+render and count all of it costs milliseconds, so the sizes of whole prompts are remembered by
+digest, and a longer conversation is split where the model began to speak:
+
+    size(old + new) = size(old) + size(X + new) - size(X)
+
+where ``old`` ends in what the model was asked, ``new`` begins with what it said, and X is any short
+question. That is exact because the encoder writes an answer in the same way whatever was asked
+before, and begins it with a special token, across which no text is tokenized as one.
+``tests/property/test_grown.py`` holds it against counting the whole.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from secrets import token_bytes
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from deepseek_messages.prompt.counting import COUNTER, PromptCount, SegmentCounter
+from deepseek_messages.prompt.encoding import NotEncodable, in_encoder_terms, render
+from deepseek_messages.translation.catalogue import Encoding
+from deepseek_messages.wire.chat import (
+    AssistantMessage,
+    ChatMessage,
+    ChatRequest,
+    Function,
+    FunctionTool,
+    ToolMessage,
+    UserMessage,
+)
+
+if TYPE_CHECKING:
+    import deepseek_recipe as recipe
+
+# How many sizes are remembered, about 150 bytes each: the last turns of so many conversations.
+MOST_REMEMBERED = 8192
+
+# Lists of tools whose digests are remembered, by identity, and the most bytes of one.
+MOST_TOOL_LISTS = 32
+LARGEST_TOOL_LIST = 256 * 1024
+
+# Conversations above so many characters are not looked up on an event loop, nor is new text of more
+# characters counted there: each takes less than half a millisecond.
+QUICK_LOOK = 256 * 1024
+QUICK_TEXT = 400
+
+# How far back a beginning is looked for at first: an answer may have been cut, or asked for again.
+NEAR = 4
+
+QUESTION = UserMessage("x")
+ANY_TOOL = [FunctionTool(Function(name="f"))]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class GrownCounter:
+    """Counts prompts and remembers their sizes, each for its ``owner`` alone. Thread-safe."""
+
+    def __init__(
+        self, counter: SegmentCounter = COUNTER, *, remembered: int = MOST_REMEMBERED
+    ) -> None:
+        self.counter = counter
+        self._remembered = remembered
+        self._sizes: OrderedDict[bytes, PromptCount] = OrderedDict()
+        self._questions: dict[bytes, int] = {}
+        self._tools = _ToolDigests()
+        self._key = token_bytes(32)
+        self._lock = Lock()
+
+    def of(self, chat: ChatRequest, encoding: Encoding, owner: str = "") -> "PromptSize":
+        """The size of the prompt that DeepSeek makes of ``chat``, to be found in steps."""
+        return PromptSize(self, chat, encoding, owner)
+
+    def get(self, key: bytes) -> PromptCount | None:
+        """A size that was kept."""
+        with self._lock:
+            if (size := self._sizes.get(key)) is not None:
+                self._sizes.move_to_end(key)
+        return size
+
+    def keep(self, key: bytes, size: PromptCount) -> None:
+        """Remember a size."""
+        with self._lock:
+            self._sizes[key] = size
+            if len(self._sizes) > self._remembered:
+                self._sizes.popitem(last=False)
+
+    def circumstances(self, chat: ChatRequest, encoding: Encoding, owner: str) -> bytes:
+        """What besides the messages decides on a size, and whose it is. Raises
+        ``UnicodeEncodeError`` for a lone surrogate.
+        """
+        bare = in_encoder_terms(replace(chat, messages=[], tools=None), encoding)
+        tools = self._tools.digest(chat.tools) if chat.tools else b""
+        return b"".join((self._key, owner.encode(), b"\0", tools, _encode(bare)))
+
+    def question(self, chat: ChatRequest, encoding: Encoding) -> int:
+        """The size of the short question in the circumstances of ``chat``, which has no other
+        messages and no tools but ``ANY_TOOL``.
+        """
+        key = _encode(chat)
+        if (tokens := self._questions.get(key)) is None:
+            asked = replace(chat, messages=[QUESTION])
+            tokens = self.counter.count_rendered(render(asked, encoding)).tokens
+            if len(self._questions) >= MOST_TOOL_LISTS:
+                self._questions.clear()
+            self._questions[key] = tokens
+        return tokens
+
+
+class PromptSize:
+    """The size of one prompt. ``now`` finds it if that is quick, ``whole`` whatever it takes."""
+
+    def __init__(
+        self, memory: GrownCounter, chat: ChatRequest, encoding: Encoding, owner: str
+    ) -> None:
+        self._memory = memory
+        self._chat = chat
+        self._encoding = encoding
+        self._owner = owner
+        self._key: bytes | None = None  # of the whole prompt
+        self._begun: PromptCount | None = None  # the size of the longest known beginning
+        self._added: recipe.RenderedPrompt | None = None  # what comes after it, after QUESTION
+
+    def now(self) -> PromptCount | None:
+        """The size, if it takes less than a millisecond to tell."""
+        if _characters(self._chat.messages, QUICK_LOOK) > QUICK_LOOK:
+            return None
+        try:
+            if (known := self._look(near=True)) is not None:
+                return known
+            if self._added is None:
+                return None
+            if self._memory.counter.unknown(self._added) > QUICK_TEXT:
+                return None
+            return self._sum()
+        except (NotEncodable, UnicodeEncodeError):
+            return None
+
+    def whole(self) -> PromptCount:
+        """The size. CPU-bound; the first one loads the tokenizer. Raises ``NotEncodable`` when
+        DeepSeek's own encoder refuses the request.
+        """
+        if self._added is None and (known := self._look(near=False)) is not None:
+            return known
+        if self._added is not None:
+            return self._sum()
+        size = self._memory.counter.count_rendered(render(self._chat, self._encoding))
+        return self._kept(size)
+
+    def _look(self, *, near: bool) -> PromptCount | None:
+        """The size if it is known. If a beginning's is, what comes after that is rendered."""
+        messages = self._chat.messages
+        places = list(_answers(messages))
+        if near:
+            places = places[:NEAR]
+        keys = list(self._keys([*reversed(places), len(messages)]))
+        self._key = keys.pop()
+        if (known := self._memory.get(self._key)) is not None:
+            return known
+        if not _splits(self._chat):
+            return None
+        for place, key in zip(places, reversed(keys), strict=True):
+            if (begun := self._memory.get(key)) is not None:
+                self._render_added(begun, messages[place:])
+                break
+        return None
+
+    def _keys(self, places: Sequence[int]) -> Iterator[bytes]:
+        """Keys of the messages before each of ``places``, in order."""
+        chat, done = self._chat, 0
+        digest = sha256(self._memory.circumstances(chat, self._encoding, self._owner))
+        for place in places:
+            if done < place:
+                digest.update(memoryview(_encode(chat.messages[done:place]))[1:-1])
+                digest.update(b",")  # however they are cut, the same is digested
+            done = place
+            yield digest.copy().digest()
+
+    def _render_added(self, begun: PromptCount, added: list[ChatMessage]) -> None:
+        chat = replace(self._bare(), messages=[QUESTION, *added])
+        try:
+            self._added = render(chat, self._encoding)
+            self._begun = begun
+        except NotEncodable:  # may be said of the whole, too, or it goes without splitting
+            self._added = None
+
+    def _bare(self) -> ChatRequest:
+        tools = ANY_TOOL if self._chat.tools else None
+        return replace(self._chat, messages=[], tools=tools)
+
+    def _sum(self) -> PromptCount:
+        assert self._begun is not None
+        assert self._added is not None
+        counter = self._memory.counter
+        added = counter.count_rendered(self._added)
+        bare = in_encoder_terms(self._bare(), self._encoding)
+        tokens = self._begun.tokens + added.tokens - self._memory.question(bare, self._encoding)
+        return self._kept(PromptCount(tokens, exact=self._begun.exact and added.exact))
+
+    def _kept(self, size: PromptCount) -> PromptCount:
+        if self._key is not None:
+            self._memory.keep(self._key, size)
+        return size
+
+
+class _ToolDigests:
+    """Digests of lists of tools, which are the same objects in request after request
+    (``translation/offer.py``): found by identity.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, ...], tuple[list[FunctionTool], bytes]] = OrderedDict()
+        self._lock = Lock()
+
+    def digest(self, tools: list[FunctionTool]) -> bytes:
+        key = tuple(map(id, tools))
+        if (known := self._known.get(key)) is not None:  # it holds them, so that they are the same
+            return known[1]
+        text = _encode(tools)
+        digest = sha256(text).digest()
+        if len(text) <= LARGEST_TOOL_LIST:
+            with self._lock:
+                self._known[key] = list(tools), digest
+                if len(self._known) > MOST_TOOL_LISTS:
+                    self._known.popitem(last=False)
+        return digest
+
+
+def _answers(messages: Sequence[ChatMessage]) -> Iterator[int]:
+    """Where the model began to speak after it was asked something, the last one first."""
+    for place in range(len(messages) - 1, 0, -1):
+        if isinstance(messages[place], AssistantMessage) and isinstance(
+            messages[place - 1], (UserMessage, ToolMessage)
+        ):
+            yield place
+
+
+def _splits(chat: ChatRequest) -> bool:
+    """Whether the sizes of its parts add up. What forces a shape on the answer is written at the
+    prompt's beginning or end, and names tools: such requests are rare, and counted whole.
+    """
+    return chat.tool_choice in {None, "auto", "none"} and chat.response_format is None
+
+
+def _characters(messages: Sequence[ChatMessage], enough: int) -> int:
+    """About how long ``messages`` are; looks no further when that is ``enough``."""
+    total = 0
+    for message in messages:
+        content = message.content
+        if isinstance(content, str):
+            total += len(content)
+        elif isinstance(content, list):
+            total += enough + 1  # pictures may be large
+        if isinstance(message, AssistantMessage):
+            total += len(message.reasoning_content or message.reasoning or "")
+            for call in message.tool_calls or ():
+                total += len(call.function.arguments)
+        if total > enough:
+            break
+    return total
