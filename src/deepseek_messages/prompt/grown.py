@@ -17,20 +17,25 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from secrets import token_bytes
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
 from deepseek_messages.prompt.counting import COUNTER, PromptCount, SegmentCounter
 from deepseek_messages.prompt.encoding import NotEncodable, in_encoder_terms, render
+from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatMessage,
     ChatRequest,
+    ContentPart,
+    FilePart,
     Function,
     FunctionTool,
+    ImageUrlPart,
+    TextPart,
     ToolMessage,
     UserMessage,
 )
@@ -46,9 +51,9 @@ MOST_TOOL_LISTS = 32
 LARGEST_TOOL_LIST = 256 * 1024
 
 # Conversations above so many characters are not looked up on an event loop, nor is new text of more
-# characters counted there: each takes less than half a millisecond.
+# characters counted there: each takes half a millisecond, a whole one at the worst.
 QUICK_LOOK = 256 * 1024
-QUICK_TEXT = 400
+QUICK_TEXT = 2_000
 
 # How far back a beginning is looked for at first: an answer may have been cut, or asked for again.
 NEAR = 4
@@ -128,19 +133,23 @@ class PromptSize:
         self._added: recipe.RenderedPrompt | None = None  # what comes after it, after QUESTION
 
     def now(self) -> PromptCount | None:
-        """The size, if it takes less than a millisecond to tell."""
-        if _characters(self._chat.messages, QUICK_LOOK) > QUICK_LOOK:
+        """The size, if it takes about a millisecond to tell at most."""
+        length = _characters(self._chat.messages, QUICK_LOOK)
+        if length > QUICK_LOOK:
             return None
         try:
             if (known := self._look(near=True)) is not None:
                 return known
-            if self._added is None:
+            if self._added is not None:
+                return self._sum() if self._is_quick(self._added) else None
+            if length > QUICK_TEXT or self._chat.tools or not TOKENIZER.is_loaded:
                 return None
-            if self._memory.counter.unknown(self._added) > QUICK_TEXT:
-                return None
-            return self._sum()
+            return self._all()
         except (NotEncodable, UnicodeEncodeError):
             return None
+
+    def _is_quick(self, added: "recipe.RenderedPrompt") -> bool:
+        return not added.image_sources and self._memory.counter.unknown(added) <= QUICK_TEXT
 
     def whole(self) -> PromptCount:
         """The size. CPU-bound; the first one loads the tokenizer. Raises ``NotEncodable`` when
@@ -150,8 +159,7 @@ class PromptSize:
             return known
         if self._added is not None:
             return self._sum()
-        size = self._memory.counter.count_rendered(render(self._chat, self._encoding))
-        return self._kept(size)
+        return self._all()
 
     def _look(self, *, near: bool) -> PromptCount | None:
         """The size if it is known. If a beginning's is, what comes after that is rendered."""
@@ -193,6 +201,10 @@ class PromptSize:
     def _bare(self) -> ChatRequest:
         tools = ANY_TOOL if self._chat.tools else None
         return replace(self._chat, messages=[], tools=tools)
+
+    def _all(self) -> PromptCount:
+        size = self._memory.counter.count_rendered(render(self._chat, self._encoding))
+        return self._kept(size)
 
     def _sum(self) -> PromptCount:
         assert self._begun is not None
@@ -249,14 +261,14 @@ def _splits(chat: ChatRequest) -> bool:
 
 
 def _characters(messages: Sequence[ChatMessage], enough: int) -> int:
-    """About how long ``messages`` are; looks no further when that is ``enough``."""
+    """About how long ``messages`` are; looks no further when that is more than ``enough``."""
     total = 0
     for message in messages:
         content = message.content
         if isinstance(content, str):
             total += len(content)
         elif isinstance(content, list):
-            total += enough + 1  # pictures may be large
+            total += sum(map(_part_characters, content))
         if isinstance(message, AssistantMessage):
             total += len(message.reasoning_content or message.reasoning or "")
             for call in message.tool_calls or ():
@@ -264,3 +276,15 @@ def _characters(messages: Sequence[ChatMessage], enough: int) -> int:
         if total > enough:
             break
     return total
+
+
+def _part_characters(part: ContentPart) -> int:
+    match part:
+        case TextPart(text=text):
+            return len(text)
+        case ImageUrlPart(image_url=image):
+            return max(len(image.url), QUICK_TEXT + 1)  # to be looked at
+        case FilePart():
+            return 0
+        case _:
+            assert_never(part)
