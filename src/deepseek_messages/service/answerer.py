@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-from msgspec import UNSET
-
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.attempts import Attempt, Attempts
@@ -19,7 +17,7 @@ from deepseek_messages.service.hosting import NO_HOSTING, NO_RUN, HostedRun, Hos
 from deepseek_messages.service.rounds import RoundsAnswer
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import Choice, Model, resolve
-from deepseek_messages.translation.edits import NO_EDITS, Edits
+from deepseek_messages.translation.edits import Edits
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
@@ -212,13 +210,8 @@ class Answerer:
             attempts.route.close()
 
     def _is_quick(self, request: MessagesRequest) -> bool:
-        """Whether nothing has to be asked, read or counted before it can be translated."""
-        return (
-            request.context_management is UNSET
-            and request.mcp_servers is UNSET
-            and not self._hosting.may_run(request)
-            and not self._documents.reads(request)
-        )
+        """Whether nobody has to be asked and nothing read before it can be translated."""
+        return not self._hosting.may_run(request) and not self._documents.reads(request)
 
     def _attempt_now(
         self,
@@ -234,9 +227,19 @@ class Answerer:
         if served is None:
             return None
         choice = resolve(request.model, served, self._default_model, self._aliases)
+        notes = Notes(strict=self._strict)
+        if (edits := self._editor.edits_now(request, notes)) is None:
+            return None
         _note_request(record, request, upstream, choice.model)
         attempt = self._translate(
-            request, caller, session, upstream=upstream, choice=choice, run=NO_RUN
+            request,
+            caller,
+            session,
+            upstream=upstream,
+            choice=choice,
+            run=NO_RUN,
+            notes=notes,
+            edits=edits,
         )
         return attempt if attempts.route.fits(attempt.model, attempt.tokens) else None
 
@@ -281,11 +284,10 @@ class Answerer:
         upstream: Upstream,
         choice: Choice,
         run: HostedRun,
-        notes: Notes | None = None,
-        edits: Edits = NO_EDITS,
+        notes: Notes,
+        edits: Edits,
     ) -> Attempt:
         """The request as ``upstream`` gets it. Raises ``Refusal``."""
-        notes = notes if notes is not None else Notes(strict=self._strict)
         translation = to_chat(
             request,
             choice,

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from deepseek_messages.prompt import grown
-from deepseek_messages.prompt.counting import SegmentCounter, measure_prompt
+from deepseek_messages.prompt.counting import QUICK_TEXT, SegmentCounter, measure_prompt
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.grown import GrownCounter
 from deepseek_messages.prompt.tokenizer import TOKENIZER, DeepSeekTokenizer
@@ -89,7 +89,7 @@ def test_a_short_addition_is_quick_and_a_long_one_is_not() -> None:
     before = replace(chat, messages=[*chat.messages, *grown_by("No.", "Why not?")])
     memory.of(before, "v4").whole()  # what the encoder itself writes is known from now on
     short = grown_by("Yes.", "Why?")
-    long = grown_by("Yes.", "Why? " * grown.QUICK_TEXT)
+    long = grown_by("Yes.", "Why? " * QUICK_TEXT)
     for added, quick in ((short, True), (long, False)):
         more = replace(chat, messages=[*chat.messages, *added])
         size = memory.of(more, "v4")
