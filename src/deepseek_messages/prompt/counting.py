@@ -6,6 +6,7 @@ costs the tokenizing of that turn.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -61,42 +62,51 @@ class SegmentCounter:
 
     def count(self, text: str) -> int:
         """Tokens of ``text`` as plain text."""
-        key = _key(text)
-        with self._lock:
-            if key in self._counts:
-                self._counts.move_to_end(key)
-                return self._counts[key]
+        if (known := self.known(text)) is not None:
+            return known
         tokens = self._tokenizer.count(text)
         with self._lock:
-            self._counts[key] = tokens
+            self._counts[_key(text)] = tokens
             while len(self._counts) > self._remembered:
                 self._counts.popitem(last=False)
         return tokens
 
     def known(self, text: str) -> int | None:
         """Tokens of ``text``, if it was counted before."""
+        key = _key(text)
         with self._lock:
-            return self._counts.get(_key(text))
+            if (tokens := self._counts.get(key)) is not None:
+                self._counts.move_to_end(key)
+        return tokens
 
-    def unknown(self, rendered: "recipe.RenderedPrompt") -> int:
-        """How many characters of a rendered prompt were not counted before."""
-        texts = [text for text, special in segments(rendered) if not special]
-        return sum(len(text) for text in texts if _key(text) not in self._counts)
-
-    def count_special(self, spelling: str) -> int:
-        """Tokens of an explicit special token."""
-        return self._tokenizer.count_special(spelling)
+    def tally(self, pieces: Iterable[tuple[str, bool]]) -> tuple[int, list[str]]:
+        """Tokens of those pieces of a prompt (``segments``) that need no counting: special tokens,
+        and text that was counted before. And the texts that are left.
+        """
+        tokens, left = 0, []
+        for text, special in pieces:
+            if special:
+                tokens += self._tokenizer.count_special(text)
+            elif (known := self.known(text)) is not None:
+                tokens += known
+            else:
+                left.append(text)
+        return tokens, left
 
     def count_rendered(self, rendered: "recipe.RenderedPrompt") -> PromptCount:
         """The size of a rendered prompt: its text, its special tokens, its images."""
-        tokens = sum(
-            self.count_special(text) if special else self.count(text)
-            for text, special in segments(rendered)
-        )
-        images = [count_image(source) for source in rendered.image_sources]
-        # Each image has one placeholder token in the prompt already.
-        tokens += sum(image.tokens - 1 for image in images)
-        return PromptCount(tokens, exact=all(image.exact for image in images))
+        tokens, texts = self.tally(segments(rendered))
+        tokens += sum(map(self.count, texts))
+        images = count_images(rendered.image_sources)
+        return PromptCount(tokens + images.tokens, exact=images.exact)
+
+
+def count_images(sources: "Sequence[recipe.ImageSource]") -> PromptCount:
+    """What the images of a prompt take besides the one token that stands for each in its text."""
+    images = [count_image(source) for source in sources]
+    return PromptCount(
+        sum(image.tokens - 1 for image in images), exact=all(image.exact for image in images)
+    )
 
 
 def _key(text: str) -> str | bytes:

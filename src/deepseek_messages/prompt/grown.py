@@ -4,26 +4,35 @@ A client sends the whole conversation with each request, one turn longer than th
 render and count all of it costs milliseconds, so the sizes of whole prompts are remembered by
 digest, and a longer conversation is split where the model began to speak:
 
-    size(old + new) = size(old) + size(X + new) - size(X)
+    size(old + new) = size(old) + size(Q + new) - size(Q)
 
-where ``old`` ends in what the model was asked, ``new`` begins with what it said, and X is any short
+where ``old`` ends in what the model was asked, ``new`` begins with what it said, and Q is any short
 question. That is exact because the encoder writes an answer in the same way whatever was asked
-before, and begins it with a special token, across which no text is tokenized as one.
+before, and begins it with a special token, across which no text is tokenized as one. What stands
+before that token is the same for Q with and without ``new``, so it is not even looked at.
 ``tests/property/test_grown.py`` holds it against counting the whole.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import dropwhile
 from secrets import token_bytes
 from threading import Lock
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from deepseek_messages.prompt.counting import COUNTER, QUICK_TEXT, PromptCount, SegmentCounter
-from deepseek_messages.prompt.encoding import NotEncodable, in_encoder_terms, render
+from deepseek_messages.prompt.counting import (
+    COUNTER,
+    QUICK_TEXT,
+    PromptCount,
+    SegmentCounter,
+    count_images,
+)
+from deepseek_messages.prompt.encoding import NotEncodable, in_encoder_terms, render, segments
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.wire.chat import (
@@ -36,7 +45,6 @@ from deepseek_messages.wire.chat import (
     FunctionTool,
     ImageUrlPart,
     TextPart,
-    ToolMessage,
     UserMessage,
 )
 
@@ -57,6 +65,12 @@ QUICK_LOOK = 256 * 1024
 # How far back a beginning is looked for at first: an answer may have been cut, or asked for again.
 NEAR = 4
 
+# Sizes of headers that are remembered: a handful of settings decide on them.
+MOST_HEADERS = 64
+
+# The special token that an answer begins with (``segments``).
+ANSWER = ("<｜Assistant｜>", True)
+
 QUESTION = UserMessage("x")
 ANY_TOOL = [FunctionTool(Function(name="f"))]
 
@@ -72,7 +86,7 @@ class GrownCounter:
         self.counter = counter
         self._remembered = remembered
         self._sizes: OrderedDict[bytes, PromptCount] = OrderedDict()
-        self._questions: dict[bytes, int] = {}
+        self._headers: dict[bytes, int] = {}
         self._tools = _ToolDigests()
         self._key = token_bytes(32)
         self._lock = Lock()
@@ -103,17 +117,15 @@ class GrownCounter:
         tools = self._tools.digest(chat.tools) if chat.tools else b""
         return b"".join((self._key, owner.encode(), b"\0", tools, _encode(bare)))
 
-    def question(self, chat: ChatRequest, encoding: Encoding) -> int:
-        """The size of the short question in the circumstances of ``chat``, which has no other
-        messages and no tools but ``ANY_TOOL``.
-        """
-        key = _encode(chat)
-        if (tokens := self._questions.get(key)) is None:
-            asked = replace(chat, messages=[QUESTION])
-            tokens = self.counter.count_rendered(render(asked, encoding)).tokens
-            if len(self._questions) >= MOST_TOOL_LISTS:
-                self._questions.clear()
-            self._questions[key] = tokens
+    def header(self, asked: ChatRequest, encoding: Encoding) -> int:
+        """The size of what stands behind the question of ``asked``: there the model goes on."""
+        key = _encode(in_encoder_terms(asked, encoding))
+        if (tokens := self._headers.get(key)) is None:
+            tokens, texts = self.counter.tally(_from_answer(render(asked, encoding)))
+            tokens += sum(map(self.counter.count, texts))
+            if len(self._headers) >= MOST_HEADERS:
+                self._headers.clear()
+            self._headers[key] = tokens
         return tokens
 
 
@@ -128,8 +140,7 @@ class PromptSize:
         self._encoding = encoding
         self._owner = owner
         self._key: bytes | None = None  # of the whole prompt
-        self._begun: PromptCount | None = None  # the size of the longest known beginning
-        self._added: recipe.RenderedPrompt | None = None  # what comes after it, after QUESTION
+        self._grown: _Grown | None = None  # if a beginning is known
 
     def now(self) -> PromptCount | None:
         """The size, if it takes about a millisecond to tell at most."""
@@ -139,29 +150,24 @@ class PromptSize:
         try:
             if (known := self._look(near=True)) is not None:
                 return known
-            if self._added is not None:
-                return self._sum() if self._is_quick(self._added) else None
+            if self._grown is not None:
+                return self._sum(self._grown) if self._grown.is_quick else None
             if length > QUICK_TEXT or self._chat.tools or not TOKENIZER.is_loaded:
                 return None
             return self._all()
         except (NotEncodable, UnicodeEncodeError):
             return None
 
-    def _is_quick(self, added: "recipe.RenderedPrompt") -> bool:
-        return not added.image_sources and self._memory.counter.unknown(added) <= QUICK_TEXT
-
     def whole(self) -> PromptCount:
         """The size. CPU-bound; the first one loads the tokenizer. Raises ``NotEncodable`` when
         DeepSeek's own encoder refuses the request.
         """
-        if self._added is None and (known := self._look(near=False)) is not None:
+        if self._grown is None and (known := self._look(near=False)) is not None:
             return known
-        if self._added is not None:
-            return self._sum()
-        return self._all()
+        return self._all() if self._grown is None else self._sum(self._grown)
 
     def _look(self, *, near: bool) -> PromptCount | None:
-        """The size if it is known. If a beginning's is, what comes after that is rendered."""
+        """The size if it is known. If a beginning's is, what comes after that is looked up."""
         messages = self._chat.messages
         places = list(_answers(messages))
         if near:
@@ -174,7 +180,7 @@ class PromptSize:
             return None
         for place, key in zip(places, reversed(keys), strict=True):
             if (begun := self._memory.get(key)) is not None:
-                self._render_added(begun, messages[place:])
+                self._grown = self._grow(begun, messages[place:])
                 break
         return None
 
@@ -189,35 +195,46 @@ class PromptSize:
             done = place
             yield digest.copy().digest()
 
-    def _render_added(self, begun: PromptCount, added: list[ChatMessage]) -> None:
-        chat = replace(self._bare(), messages=[QUESTION, *added])
-        try:
-            self._added = render(chat, self._encoding)
-            self._begun = begun
-        except NotEncodable:  # may be said of the whole, too, or it goes without splitting
-            self._added = None
-
-    def _bare(self) -> ChatRequest:
+    def _grow(self, begun: PromptCount, added: list[ChatMessage]) -> "_Grown | None":
+        """``None`` if the encoder refuses what was added: then it goes without splitting."""
         tools = ANY_TOOL if self._chat.tools else None
-        return replace(self._chat, messages=[], tools=tools)
+        asked = replace(self._chat, messages=[QUESTION], tools=tools)
+        chat = replace(asked, messages=[QUESTION, *added])
+        try:
+            header = self._memory.header(asked, self._encoding)
+            rendered = render(chat, self._encoding)
+        except NotEncodable:
+            return None
+        tokens, texts = self._memory.counter.tally(_from_answer(rendered))
+        images = rendered.image_sources
+        return _Grown(begun.tokens + tokens - header, begun.exact, texts, images)
 
     def _all(self) -> PromptCount:
         size = self._memory.counter.count_rendered(render(self._chat, self._encoding))
         return self._kept(size)
 
-    def _sum(self) -> PromptCount:
-        assert self._begun is not None
-        assert self._added is not None
-        counter = self._memory.counter
-        added = counter.count_rendered(self._added)
-        bare = in_encoder_terms(self._bare(), self._encoding)
-        tokens = self._begun.tokens + added.tokens - self._memory.question(bare, self._encoding)
-        return self._kept(PromptCount(tokens, exact=self._begun.exact and added.exact))
+    def _sum(self, grown: "_Grown") -> PromptCount:
+        images = count_images(grown.images)
+        tokens = grown.tokens + images.tokens + sum(map(self._memory.counter.count, grown.texts))
+        return self._kept(PromptCount(tokens, exact=grown.exact and images.exact))
 
     def _kept(self, size: PromptCount) -> PromptCount:
         if self._key is not None:
             self._memory.keep(self._key, size)
         return size
+
+
+class _Grown(Struct, frozen=True):
+    """A prompt whose beginning is known: what it comes to without its new ``texts``."""
+
+    tokens: int
+    exact: bool
+    texts: list[str]
+    images: "list[recipe.ImageSource]"
+
+    @property
+    def is_quick(self) -> bool:
+        return not self.images and sum(map(len, self.texts)) <= QUICK_TEXT
 
 
 class _ToolDigests:
@@ -246,10 +263,15 @@ class _ToolDigests:
 def _answers(messages: Sequence[ChatMessage]) -> Iterator[int]:
     """Where the model began to speak after it was asked something, the last one first."""
     for place in range(len(messages) - 1, 0, -1):
-        if isinstance(messages[place], AssistantMessage) and isinstance(
-            messages[place - 1], (UserMessage, ToolMessage)
+        if isinstance(messages[place], AssistantMessage) and not isinstance(
+            messages[place - 1], AssistantMessage
         ):
             yield place
+
+
+def _from_answer(rendered: "recipe.RenderedPrompt") -> Iterator[tuple[str, bool]]:
+    """The pieces of a prompt from where the model speaks first."""
+    return dropwhile(lambda piece: piece != ANSWER, segments(rendered))
 
 
 def _splits(chat: ChatRequest) -> bool:
