@@ -52,7 +52,8 @@ def session(number: int = 0) -> list[dict[str, Any]]:
     else in each turn.
     """
     first = next(each.body for each in captures() if each.name == FIRST)
-    messages: list[dict[str, Any]] = [{"role": "user", "content": f"Find out why test {number} fails."}]
+    question = f"Find out why test {number} fails."
+    messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
     bodies = []
     for turn in range(TURNS):
         bodies.append({**first, "stream": True, "messages": _with_breakpoint(messages)})

@@ -16,6 +16,7 @@ from deepseek_messages.wire.chat import (
     FunctionName,
     NamedToolChoice,
     ResponseFormat,
+    SystemMessage,
     UserMessage,
 )
 from tests.property.conversations import request, translate
@@ -97,6 +98,23 @@ def without_reasoning(message: ChatMessage) -> ChatMessage:
 def test_a_conversation_that_is_changed_on_the_way(encoding: Any, dice: Random) -> None:
     chats = [translate(t, encoding).chat for t in turns(request(dice, encoding))]
     check([*chats, *(changed(dice, each) for each in chats), *chats], encoding, dice)
+
+
+def opening(chat: ChatRequest) -> list[ChatMessage]:
+    """The system prompt."""
+    return [each for each in chat.messages[:1] if isinstance(each, SystemMessage)]
+
+
+@cases(400)
+@ENCODINGS
+def test_conversations_that_begin_alike(encoding: Any, dice: Random) -> None:
+    chats = [translate(request(dice, encoding), encoding).chat for _ in range(3)]
+    first = chats[0]
+    alike = [
+        replace(first, messages=opening(first) + chat.messages[len(opening(chat)) :])
+        for chat in chats
+    ]
+    check(alike, encoding, dice)
 
 
 @cases(400)

@@ -10,15 +10,15 @@ where ``old`` ends in what the model was asked, ``new`` begins with what it said
 question. That is exact because the encoder writes an answer in the same way whatever was asked
 before, and begins it with a special token, across which no text is tokenized as one. What stands
 before that token is the same for Q with and without ``new``, so it is not even looked at.
+
+In the same way a new conversation is split where the user first speaks: what it begins with, tools
+and a system prompt, is tens of kilobytes that other conversations had as well.
 ``tests/property/test_grown.py`` holds it against counting the whole.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import dropwhile
-from secrets import token_bytes
-from threading import Lock
+from itertools import dropwhile, islice
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
@@ -33,6 +33,7 @@ from deepseek_messages.prompt.counting import (
     count_images,
 )
 from deepseek_messages.prompt.encoding import NotEncodable, in_encoder_terms, render, segments
+from deepseek_messages.prompt.remembered import MOST_REMEMBERED, RememberedSizes
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.wire.chat import (
@@ -44,19 +45,13 @@ from deepseek_messages.wire.chat import (
     Function,
     FunctionTool,
     ImageUrlPart,
+    SystemMessage,
     TextPart,
     UserMessage,
 )
 
 if TYPE_CHECKING:
     import deepseek_recipe as recipe
-
-# How many sizes are remembered, about 150 bytes each: the last turns of so many conversations.
-MOST_REMEMBERED = 8192
-
-# Lists of tools whose digests are remembered, by identity, and the most bytes of one.
-MOST_TOOL_LISTS = 32
-LARGEST_TOOL_LIST = 256 * 1024
 
 # Conversations above so many characters are not looked up on an event loop: it takes a third of a
 # millisecond.
@@ -68,10 +63,18 @@ NEAR = 4
 # Sizes of headers that are remembered: a handful of settings decide on them.
 MOST_HEADERS = 64
 
-# The special token that an answer begins with (``segments``).
-ANSWER = ("<｜Assistant｜>", True)
+# Conversations of more messages teach nothing about what they begin with: rendering the rest twice
+# costs more.
+MOST_OPENED = 16
 
+# The special tokens that what is said begins with.
+Piece = tuple[str, bool]  # as ``segments`` gives them
+ANSWER: Piece = ("<｜Assistant｜>", True)
+USER: Piece = ("<｜User｜>", True)
+
+# What stands for what is known already.
 QUESTION = UserMessage("x")
+ANY_SYSTEM = SystemMessage("x")
 ANY_TOOL = [FunctionTool(Function(name="f"))]
 
 _encode = msgspec.json.Encoder().encode
@@ -84,44 +87,18 @@ class GrownCounter:
         self, counter: SegmentCounter = COUNTER, *, remembered: int = MOST_REMEMBERED
     ) -> None:
         self.counter = counter
-        self._remembered = remembered
-        self._sizes: OrderedDict[bytes, PromptCount] = OrderedDict()
+        self.sizes = RememberedSizes(remembered)
         self._headers: dict[bytes, int] = {}
-        self._tools = _ToolDigests()
-        self._key = token_bytes(32)
-        self._lock = Lock()
 
     def of(self, chat: ChatRequest, encoding: Encoding, owner: str = "") -> "PromptSize":
         """The size of the prompt that DeepSeek makes of ``chat``, to be found in steps."""
         return PromptSize(self, chat, encoding, owner)
 
-    def get(self, key: bytes) -> PromptCount | None:
-        """A size that was kept."""
-        with self._lock:
-            if (size := self._sizes.get(key)) is not None:
-                self._sizes.move_to_end(key)
-        return size
-
-    def keep(self, key: bytes, size: PromptCount) -> None:
-        """Remember a size."""
-        with self._lock:
-            self._sizes[key] = size
-            if len(self._sizes) > self._remembered:
-                self._sizes.popitem(last=False)
-
-    def circumstances(self, chat: ChatRequest, encoding: Encoding, owner: str) -> bytes:
-        """What besides the messages decides on a size, and whose it is. Raises
-        ``UnicodeEncodeError`` for a lone surrogate.
-        """
-        bare = in_encoder_terms(replace(chat, messages=[], tools=None), encoding)
-        tools = self._tools.digest(chat.tools) if chat.tools else b""
-        return b"".join((self._key, owner.encode(), b"\0", tools, _encode(bare)))
-
     def header(self, asked: ChatRequest, encoding: Encoding) -> int:
         """The size of what stands behind the question of ``asked``: there the model goes on."""
         key = _encode(in_encoder_terms(asked, encoding))
         if (tokens := self._headers.get(key)) is None:
-            tokens, texts = self.counter.tally(_from_answer(render(asked, encoding)))
+            tokens, texts = self.counter.tally(_from(ANSWER, render(asked, encoding)))
             tokens += sum(map(self.counter.count, texts))
             if len(self._headers) >= MOST_HEADERS:
                 self._headers.clear()
@@ -140,6 +117,7 @@ class PromptSize:
         self._encoding = encoding
         self._owner = owner
         self._key: bytes | None = None  # of the whole prompt
+        self._opening: _Opening | None = None  # if there is one
         self._grown: _Grown | None = None  # if a beginning is known
 
     def now(self) -> PromptCount | None:
@@ -169,25 +147,29 @@ class PromptSize:
     def _look(self, *, near: bool) -> PromptCount | None:
         """The size if it is known. If a beginning's is, what comes after that is looked up."""
         messages = self._chat.messages
-        places = list(_answers(messages))
-        if near:
-            places = places[:NEAR]
-        keys = list(self._keys([*reversed(places), len(messages)]))
+        places = list(islice(_answers(messages), NEAR if near else None))
+        opening = _opening(self._chat)
+        starts = [] if opening is None else [opening]
+        keys = list(self._keys([*starts, *reversed(places), len(messages)]))
         self._key = keys.pop()
-        if (known := self._memory.get(self._key)) is not None:
+        if opening is not None:
+            self._opening = _Opening(opening, b"opening" + keys.pop(0))
+        if (known := self._memory.sizes.get(self._key)) is not None:
             return known
         if not _splits(self._chat):
             return None
         for place, key in zip(places, reversed(keys), strict=True):
-            if (begun := self._memory.get(key)) is not None:
-                self._grown = self._grow(begun, messages[place:])
-                break
+            if (begun := self._memory.sizes.get(key)) is not None:
+                self._grown = self._after_answer(begun, place)
+                return None
+        if self._opening is not None:
+            self._grown = self._after_opening(self._opening)
         return None
 
     def _keys(self, places: Sequence[int]) -> Iterator[bytes]:
         """Keys of the messages before each of ``places``, in order."""
         chat, done = self._chat, 0
-        digest = sha256(self._memory.circumstances(chat, self._encoding, self._owner))
+        digest = sha256(self._memory.sizes.circumstances(chat, self._encoding, self._owner))
         for place in places:
             if done < place:
                 digest.update(memoryview(_encode(chat.messages[done:place]))[1:-1])
@@ -195,22 +177,55 @@ class PromptSize:
             done = place
             yield digest.copy().digest()
 
-    def _grow(self, begun: PromptCount, added: list[ChatMessage]) -> "_Grown | None":
+    def _after_answer(self, begun: PromptCount, place: int) -> "_Grown | None":
         """``None`` if the encoder refuses what was added: then it goes without splitting."""
-        tools = ANY_TOOL if self._chat.tools else None
-        asked = replace(self._chat, messages=[QUESTION], tools=tools)
-        chat = replace(asked, messages=[QUESTION, *added])
+        asked = replace(self._like([QUESTION], place), messages=[QUESTION])
         try:
             header = self._memory.header(asked, self._encoding)
-            rendered = render(chat, self._encoding)
+            rendered = render(self._like([QUESTION], place), self._encoding)
         except NotEncodable:
             return None
-        tokens, texts = self._memory.counter.tally(_from_answer(rendered))
-        images = rendered.image_sources
-        return _Grown(begun.tokens + tokens - header, begun.exact, texts, images)
+        grown = self._grown_from(rendered, ANSWER)
+        return replace(
+            grown, tokens=begun.tokens - header + grown.tokens, exact=begun.exact and grown.exact
+        )
+
+    def _like(self, before: list[ChatMessage], place: int) -> ChatRequest:
+        """The same with ``before`` in place of the messages before ``place``, and other tools."""
+        tools = ANY_TOOL if self._chat.tools else None
+        return replace(self._chat, messages=before + self._chat.messages[place:], tools=tools)
+
+    def _grown_from(self, rendered: "recipe.RenderedPrompt", token: Piece) -> "_Grown":
+        tokens, texts = self._memory.counter.tally(_from(token, rendered))
+        return _Grown(tokens, exact=True, texts=texts, images=rendered.image_sources)
+
+    def _after_opening(self, opening: "_Opening") -> "_Grown | None":
+        """``None`` if it is not known what the prompt begins with."""
+        known = self._memory.sizes.get(opening.key)
+        if known is None:
+            return None
+        grown = self._rest(opening)
+        return None if grown is None else replace(grown, tokens=grown.tokens + known.tokens)
+
+    def _rest(self, opening: "_Opening") -> "_Grown | None":
+        """The prompt from where the user first speaks."""
+        before: list[ChatMessage] = [ANY_SYSTEM] if opening.place else []
+        try:
+            rendered = render(self._like(before, opening.place), self._encoding)
+        except NotEncodable:
+            return None
+        return self._grown_from(rendered, USER)
 
     def _all(self) -> PromptCount:
         size = self._memory.counter.count_rendered(render(self._chat, self._encoding))
+        opening = self._opening
+        if opening and len(self._chat.messages) <= MOST_OPENED and _splits(self._chat):
+            rest = self._rest(opening)
+            if rest is not None and not rest.images:
+                tokens = (
+                    size.tokens - rest.tokens - sum(map(self._memory.counter.count, rest.texts))
+                )
+                self._memory.sizes.keep(opening.key, PromptCount(tokens))
         return self._kept(size)
 
     def _sum(self, grown: "_Grown") -> PromptCount:
@@ -220,12 +235,19 @@ class PromptSize:
 
     def _kept(self, size: PromptCount) -> PromptCount:
         if self._key is not None:
-            self._memory.keep(self._key, size)
+            self._memory.sizes.keep(self._key, size)
         return size
 
 
+class _Opening(Struct, frozen=True):
+    """What a prompt begins with: the place of the message behind it, and its key."""
+
+    place: int
+    key: bytes
+
+
 class _Grown(Struct, frozen=True):
-    """A prompt whose beginning is known: what it comes to without its new ``texts``."""
+    """A prompt whose beginning is known: what it comes to without its new ``texts`` and images."""
 
     tokens: int
     exact: bool
@@ -237,29 +259,6 @@ class _Grown(Struct, frozen=True):
         return not self.images and sum(map(len, self.texts)) <= QUICK_TEXT
 
 
-class _ToolDigests:
-    """Digests of lists of tools, which are the same objects in request after request
-    (``translation/offer.py``): found by identity.
-    """
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int, ...], tuple[list[FunctionTool], bytes]] = OrderedDict()
-        self._lock = Lock()
-
-    def digest(self, tools: list[FunctionTool]) -> bytes:
-        key = tuple(map(id, tools))
-        if (known := self._known.get(key)) is not None:  # it holds them, so that they are the same
-            return known[1]
-        text = _encode(tools)
-        digest = sha256(text).digest()
-        if len(text) <= LARGEST_TOOL_LIST:
-            with self._lock:
-                self._known[key] = list(tools), digest
-                if len(self._known) > MOST_TOOL_LISTS:
-                    self._known.popitem(last=False)
-        return digest
-
-
 def _answers(messages: Sequence[ChatMessage]) -> Iterator[int]:
     """Where the model began to speak after it was asked something, the last one first."""
     for place in range(len(messages) - 1, 0, -1):
@@ -269,9 +268,20 @@ def _answers(messages: Sequence[ChatMessage]) -> Iterator[int]:
             yield place
 
 
-def _from_answer(rendered: "recipe.RenderedPrompt") -> Iterator[tuple[str, bool]]:
-    """The pieces of a prompt from where the model speaks first."""
-    return dropwhile(lambda piece: piece != ANSWER, segments(rendered))
+def _opening(chat: ChatRequest) -> int | None:
+    """Where the user first speaks, if what stands before is long and nothing but tools and a
+    system prompt.
+    """
+    place, system = 0, 0
+    if chat.messages and isinstance(first := chat.messages[0], SystemMessage):
+        place, system = 1, len(first.content)
+    speaks = len(chat.messages) > place and isinstance(chat.messages[place], UserMessage)
+    return place if speaks and (chat.tools or system > QUICK_TEXT) else None
+
+
+def _from(token: Piece, rendered: "recipe.RenderedPrompt") -> Iterator[Piece]:
+    """The pieces of a prompt from the first ``token``."""
+    return dropwhile(lambda piece: piece != token, segments(rendered))
 
 
 def _splits(chat: ChatRequest) -> bool:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from msgspec.structs import replace
 
-from deepseek_messages.prompt import grown
+from deepseek_messages.prompt import grown, remembered
 from deepseek_messages.prompt.counting import QUICK_TEXT, SegmentCounter, measure_prompt
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.grown import GrownCounter
@@ -143,6 +143,16 @@ def test_a_beginning_however_far_back_is_found(kept: int) -> None:
     assert "You tell stories." not in "".join(counter.texts)
 
 
+def test_a_conversation_that_begins_like_another_costs_what_is_said_in_it() -> None:
+    counter = WatchedCounter()
+    memory = GrownCounter(counter)
+    memory.of(history(1), "v4").whole()
+    counter.texts.clear()
+    other = replace(history(0), messages=[SystemMessage("You tell stories."), UserMessage("Ah?")])
+    assert memory.of(other, "v4").now() == measure_prompt(other, "v4")
+    assert counter.texts == ["Ah?"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -189,29 +199,31 @@ def test_images_count_where_they_stand(image: ImageUrlPart, exact: bool) -> None
 
 def test_memory_is_bounded_and_forgets_the_least_used() -> None:
     memory = GrownCounter(remembered=2)
-    one, two, three = history(1), history(2), history(3)
+    one, two, three = (replace(history(turns), tools=None) for turns in (1, 2, 3))
     sizes(memory, [one, two, one, three])
-    known = [memory.of(chat, "v4", "me").now() is not None for chat in (one, two, three)]
-    assert known[0]
-    assert known[2]
-    assert len(memory._sizes) == 2
+    assert [memory.of(chat, "v4", "me")._look(near=True) for chat in (one, three)] == [
+        measure_prompt(chat, "v4") for chat in (one, three)
+    ]
+    assert memory.of(two, "v4", "me")._look(near=True) is None
+    assert len(memory.sizes) == 2
 
 
 def test_lists_of_tools_are_remembered_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grown, "MOST_TOOL_LISTS", 2)
-    monkeypatch.setattr(grown, "LARGEST_TOOL_LIST", 150)
+    monkeypatch.setattr(remembered, "MOST_TOOL_LISTS", 2)
+    monkeypatch.setattr(remembered, "LARGEST_TOOL_LIST", 150)
     memory = GrownCounter()
     for number in range(1, 6):
         sizes(memory, [replace(history(1), tools=tools("f" * number))])
-    assert len(memory._tools._known) == 2
+    assert len(memory.sizes._tools._known) == 2
     sizes(memory, [replace(history(1), tools=tools("f" * 128))])
-    assert all(len(each[0].function.name) < 9 for each, _ in memory._tools._known.values())
+    assert all(len(each[0].function.name) < 9 for each, _ in memory.sizes._tools._known.values())
 
 
 def test_memory_does_not_hold_what_was_said() -> None:
     memory = GrownCounter()
-    memory.of(history(2, first="My secret, which is long enough."), "v4").whole()
-    assert all(isinstance(key, bytes) and len(key) == 32 for key in memory._sizes)
+    memory.of(history(2, first="My secret."), "v4").whole()
+    assert len(memory.sizes) == 2  # of the whole, and of what it begins with
+    assert not any(b"secret" in key for key in memory.sizes._sizes)
 
 
 def test_what_cannot_be_encoded_is_neither_known_nor_counted() -> None:
