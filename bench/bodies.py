@@ -67,7 +67,9 @@ def claude_code_request(stream: bool) -> bytes:
 
 
 @functools.cache
-def session(turns: int) -> list[bytes]:
-    """The first requests of a Claude Code session, each with one turn more than the last."""
+def session(turns: int, number: int = 0) -> list[bytes]:
+    """The first requests of a Claude Code session, each with one turn more than the last.
+    Sessions of another number say something else.
+    """
     path = "/anthropic/v1/messages?beta=true"
-    return [http_request(path, body) for body in cache_rate.session()[:turns]]
+    return [http_request(path, body) for body in cache_rate.session(number)[:turns]]

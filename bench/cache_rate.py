@@ -47,14 +47,17 @@ class Turn(Struct, frozen=True):
         return self.same // CACHE_UNIT * CACHE_UNIT
 
 
-def session() -> list[dict[str, Any]]:
-    """The bodies of the session's requests, in order."""
+def session(number: int = 0) -> list[dict[str, Any]]:
+    """The bodies of the session's requests, in order. Sessions of another number say something
+    else in each turn.
+    """
     first = next(each.body for each in captures() if each.name == FIRST)
-    messages: list[dict[str, Any]] = [{"role": "user", "content": "Find out why the test fails."}]
+    question = f"Find out why test {number} fails."
+    messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
     bodies = []
     for turn in range(TURNS):
         bodies.append({**first, "stream": True, "messages": _with_breakpoint(messages)})
-        messages = messages + _answered(turn)
+        messages = messages + _answered(turn, number)
     return bodies
 
 
@@ -67,10 +70,13 @@ def _with_breakpoint(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*messages[:-1], {**last, "content": [*blocks[:-1], marked]}]
 
 
-def _answered(turn: int) -> list[dict[str, Any]]:
-    thought = f"Step {turn}: the next file may tell more, so I read it. " * 4
+def _answered(turn: int, number: int) -> list[dict[str, Any]]:
+    thought = f"Step {turn}: the next file may tell more, so I read it. " * 4 + str(number)
     call = {"command": f"sed -n {turn * 40},{turn * 40 + 40}p src/module_{turn}.py"}
-    output = "\n".join(f"{turn * 40 + n}: value_{n} = compute(value_{n - 1})" for n in range(25))
+    lines = range(25)
+    output = "\n".join(
+        f"{turn * 40 + n}: value_{n} = compute{number}(value_{n - 1})" for n in lines
+    )
     answer: list[dict[str, Any]] = [
         {"type": "thinking", "thinking": thought, "signature": _SEAL.seal(thought)},
         {"type": "text", "text": f"I look at module {turn}."},

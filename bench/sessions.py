@@ -36,12 +36,13 @@ def played(server: Server, requests: list[bytes], connections: int) -> Played:
 
 
 def side_by_side(turns: int, at_once: int, rounds: int) -> list[tuple[Played, Played]]:
-    """Ours and nginx in turn, after a round that warms up."""
-    requests = session(turns)
+    """Ours and nginx in turn, after a round that warms up. Each round is a session of its own, so
+    that no turn has been seen before.
+    """
     with both() as servers:
         found = [
-            tuple(played(server, requests, at_once) for server in servers)
-            for _ in range(rounds + 1)
+            tuple(played(server, session(turns, number), at_once) for server in servers)
+            for number in range(rounds + 1)
         ]
     return found[1:]  # type: ignore[return-value]
 

@@ -23,12 +23,13 @@ from deepseek_messages.translation.sse import (
 )
 from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.translation.whole import whole_message
-from deepseek_messages.wire.messages import Usage
+from deepseek_messages.wire.messages import ClearedThinking, Usage
 from tests.property.answers import PLANS, Said, said, stream
 from tests.support.answers import MESSAGE_ID, FakeSeal, delta, sse, translate_whole
 from tests.support.generated import ANY_TEXT, cases, maybe, several, text
 
-REPLY_PLANS = [ReplyPlan(model="m", **plan) for plan in PLANS]
+EDITED = {"applied_edits": (ClearedThinking(1, 2),)}
+REPLY_PLANS = [ReplyPlan(model="m", **plan) for plan in [*PLANS, EDITED]]
 
 Told = tuple[bytes, Usage | None]
 

@@ -23,9 +23,7 @@ KEY = "dsm-caller"
 
 
 @contextmanager
-def serving(
-    directory: Path, upstream: RawUpstream, **groups: dict[str, Any]
-) -> Iterator[RunningApp]:
+def serving(directory: Path, upstream: RawUpstream, **groups: Any) -> Iterator[RunningApp]:
     settings = settings_for(
         directory,
         **groups,

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-from msgspec import UNSET
-
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.attempts import Attempt, Attempts
@@ -19,7 +17,7 @@ from deepseek_messages.service.hosting import NO_HOSTING, NO_RUN, HostedRun, Hos
 from deepseek_messages.service.rounds import RoundsAnswer
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import Choice, Model, resolve
-from deepseek_messages.translation.edits import NO_EDITS, Edits
+from deepseek_messages.translation.edits import Edits
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
@@ -34,15 +32,23 @@ from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.messages import MessagesRequest
 
 
-class PromptCounter(Protocol):
-    """What tells the size of a translated prompt."""
+class PromptSize(Protocol):
+    """What tells the size of one translated prompt."""
 
-    async def count_chat(self, call: UpstreamCall, model: Model) -> int | None:
+    def known(self) -> int | None:
+        """Tokens, if that is quickly told."""
+        ...
+
+    async def count(self) -> int | None:
         """Tokens, or ``None`` when nothing better than a guess is known. Never on the loop."""
         ...
 
-    def known(self, call: UpstreamCall, model: Model) -> int | None:
-        """What ``count_chat`` would say, if that need not be counted."""
+
+class PromptCounter(Protocol):
+    """What tells the sizes of translated prompts."""
+
+    def prompt(self, call: UpstreamCall, model: Model, caller: Caller) -> PromptSize:
+        """The size of the prompt of ``call``, to be found."""
         ...
 
     async def count_output(self, text: str, model: Model) -> int | None:
@@ -204,13 +210,8 @@ class Answerer:
             attempts.route.close()
 
     def _is_quick(self, request: MessagesRequest) -> bool:
-        """Whether nothing has to be asked, read or counted before it can be translated."""
-        return (
-            request.context_management is UNSET
-            and request.mcp_servers is UNSET
-            and not self._hosting.may_run(request)
-            and not self._documents.reads(request)
-        )
+        """Whether nobody has to be asked and nothing read before it can be translated."""
+        return not self._hosting.may_run(request) and not self._documents.reads(request)
 
     def _attempt_now(
         self,
@@ -226,9 +227,19 @@ class Answerer:
         if served is None:
             return None
         choice = resolve(request.model, served, self._default_model, self._aliases)
+        notes = Notes(strict=self._strict)
+        if (edits := self._editor.edits_now(request, notes)) is None:
+            return None
         _note_request(record, request, upstream, choice.model)
         attempt = self._translate(
-            request, caller, session, upstream=upstream, choice=choice, run=NO_RUN
+            request,
+            caller,
+            session,
+            upstream=upstream,
+            choice=choice,
+            run=NO_RUN,
+            notes=notes,
+            edits=edits,
         )
         return attempt if attempts.route.fits(attempt.model, attempt.tokens) else None
 
@@ -273,11 +284,10 @@ class Answerer:
         upstream: Upstream,
         choice: Choice,
         run: HostedRun,
-        notes: Notes | None = None,
-        edits: Edits = NO_EDITS,
+        notes: Notes,
+        edits: Edits,
     ) -> Attempt:
         """The request as ``upstream`` gets it. Raises ``Refusal``."""
-        notes = notes if notes is not None else Notes(strict=self._strict)
         translation = to_chat(
             request,
             choice,
@@ -293,6 +303,7 @@ class Answerer:
             session=session,
             upstream=upstream.name,
         )
+        size = self._counter.prompt(call, choice.model, caller)
         return Attempt(
             upstream=upstream,
             model=choice.model,
@@ -301,10 +312,8 @@ class Answerer:
             rounds=translation.rounds,
             tools=run.tools,
             notes=notes,
-            count=(lambda: self._counter.count_chat(call, choice.model))
-            if translation.chat.stream
-            else None,
-            known=lambda: self._counter.known(call, choice.model),
+            count=size.count if translation.chat.stream else None,
+            known=size.known,
             count_output=lambda text: self._counter.count_output(text, choice.model),
             grace=lambda: self._counter.grace,
         )

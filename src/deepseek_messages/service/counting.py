@@ -1,21 +1,19 @@
 """How many tokens a request's prompt is: by DeepSeek's encoder, by the upstream, or by a guess."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
 from typing import TypeVar
 
 from msgspec import Struct
-from msgspec.json import encode
 
-from deepseek_messages.prompt.counting import PromptCount, count_text, measure_prompt
+from deepseek_messages.prompt.counting import PromptCount, count_text
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.estimate import estimate_prompt
+from deepseek_messages.prompt.grown import GrownCounter
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.service.callers import NOBODY, Caller
-from deepseek_messages.translation.catalogue import Choice, Encoding, Model
+from deepseek_messages.translation.catalogue import Choice, Model
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.faults import Fault
@@ -25,18 +23,11 @@ from deepseek_messages.translation.request import to_chat
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted
 from deepseek_messages.upstreams.base import Upstream, UpstreamCall
-from deepseek_messages.wire.chat import ChatRequest
 from deepseek_messages.wire.messages import MessagesRequest
 
 # Tokenizing runs outside the interpreter's lock, so threads really work side by side; two keep
 # one very long prompt from holding up the short ones.
 THREADS = 2
-
-# Characters and messages of a conversation whose size is remembered as a whole, and how many sizes
-# are: about 100 bytes for each.
-SMALL_PROMPT = 16 * 1024
-MOST_MESSAGES = 16
-MOST_KNOWN = 4096
 
 # Claude Code asks for about 25 counts at once; this many sessions may do so at the same time.
 MOST_WAITING = 1_000
@@ -61,44 +52,33 @@ class CountResult(Struct, frozen=True, kw_only=True):
     original_tokens: int | None = None  # before context management, if that cleared something
 
 
-class KnownCounts:
-    """Sizes of small prompts that were counted before, by their digests: programs ask the same
-    again, and a thread that looks up every piece of such a prompt costs more than the request.
-    """
+class TranslatedPrompt:
+    """The size of a prompt that is about to be answered."""
 
-    def __init__(self) -> None:
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
+    def __init__(self, counter: "Counter", call: UpstreamCall, model: Model, owner: str) -> None:
+        self._counter = counter
+        self._call = call
+        self._size = (
+            None
+            if model.encoding is None
+            else counter.sizes.of(call.request, model.encoding, owner)
+        )
 
-    def get(self, chat: ChatRequest, encoding: Encoding) -> int | None:
-        """The size, if it is known."""
-        key = _digest(chat, encoding)
-        return self._counts.get(key) if key is not None else None
+    def known(self) -> int | None:
+        """The size, if that is quickly told; ``None`` when it is to be counted."""
+        size = None if self._size is None else self._size.now()
+        return None if size is None else size.tokens
 
-    def keep(self, chat: ChatRequest, encoding: Encoding, tokens: int) -> None:
-        """Remember a size."""
-        if (key := _digest(chat, encoding)) is not None:
-            self._counts[key] = tokens
-            if len(self._counts) > MOST_KNOWN:
-                self._counts.popitem(last=False)
-
-
-def _digest(chat: ChatRequest, encoding: Encoding) -> bytes | None:
-    if chat.tools or not _is_small(chat):
-        return None
-    try:
-        return blake2b(encode(chat), digest_size=16, key=encoding.encode()).digest()
-    except UnicodeEncodeError:
-        return None
-
-
-def _is_small(chat: ChatRequest) -> bool:
-    """A look that costs nothing, also for a long conversation."""
-    if len(chat.messages) > MOST_MESSAGES:
-        return False
-    texts = [message.content for message in chat.messages]
-    return (
-        sum(len(text) if isinstance(text, str) else SMALL_PROMPT for text in texts) < SMALL_PROMPT
-    )
+    async def count(self) -> int | None:
+        """The size, or ``None`` when nothing better than a guess is known. Raises nothing: the
+        upstream's own figure comes at the end of its answer.
+        """
+        try:
+            if self._size is None:
+                return await self._counter.upstream.count_tokens(self._call)
+            return (await self._counter.in_thread(self._size.whole)).tokens
+        except (NotEncodable, UnicodeEncodeError, Refusal, Fault):
+            return None
 
 
 class Counter:
@@ -106,10 +86,10 @@ class Counter:
 
     def __init__(self, *, seal: Seal, upstream: Upstream, threads: int = THREADS) -> None:
         self._seal = seal
-        self._upstream = upstream
+        self.upstream = upstream
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="count-tokens")
         self._waiting = 0
-        self._known = KnownCounts()
+        self.sizes = GrownCounter()
 
     async def count(
         self,
@@ -127,33 +107,20 @@ class Counter:
         """
         notes = Notes(strict=strict)
         seal = self._seal.of(caller.identity)
-        translation = await self._in_thread(
+        translation = await self.in_thread(
             lambda: to_chat(
-                request, choice, self._upstream.dialect, notes, seal, edits=edits, hosted=hosted
+                request, choice, self.upstream.dialect, notes, seal, edits=edits, hosted=hosted
             )
         )
         call = UpstreamCall(request=translation.chat, credential=caller.credential)
-        count = await self._measure(call, choice.model)
+        count = await self._measure(call, choice.model, caller.identity)
         if not count.exact:
             notes.add(Action.ESTIMATED, "input_tokens")
         return CountResult(tokens=count.tokens, exact=count.exact, notes=notes)
 
-    async def count_chat(self, call: UpstreamCall, model: Model) -> int | None:
-        """The size of a translated prompt, or ``None`` when nothing better than a guess is known.
-        Raises nothing: the upstream's own figure comes at the end of its answer.
-        """
-        try:
-            if model.encoding is None:
-                return await self._upstream.count_tokens(call)
-            tokens = (await self._by_encoder(call.request, model.encoding)).tokens
-        except (NotEncodable, UnicodeEncodeError, Refusal, Fault):
-            return None
-        self._known.keep(call.request, model.encoding, tokens)
-        return tokens
-
-    def known(self, call: UpstreamCall, model: Model) -> int | None:
-        """What ``count_chat`` said of the same small prompt; ``None`` when it is to be asked."""
-        return None if model.encoding is None else self._known.get(call.request, model.encoding)
+    def prompt(self, call: UpstreamCall, model: Model, caller: Caller) -> TranslatedPrompt:
+        """The size of a translated prompt. What is remembered of it is ``caller``'s alone."""
+        return TranslatedPrompt(self, call, model, caller.identity)
 
     @property
     def grace(self) -> float:
@@ -167,7 +134,7 @@ class Counter:
         if model.encoding is None:
             return None
         try:
-            return await self._in_thread(lambda: count_text(text))
+            return await self.in_thread(lambda: count_text(text))
         except (UnicodeEncodeError, Refusal):
             return None
 
@@ -175,7 +142,7 @@ class Counter:
         """Drop what waits. A count that runs is finished by its thread and thrown away."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _measure(self, call: UpstreamCall, model: Model) -> PromptCount:
+    async def _measure(self, call: UpstreamCall, model: Model, owner: str) -> PromptCount:
         """The best count there is: the server's own tokenizer where it can be asked, DeepSeek's
         encoder where the model uses it, else a guess.
         """
@@ -185,26 +152,25 @@ class Counter:
                 return PromptCount(tokens, exact=True)
         if model.encoding is not None:
             try:
-                return await self._by_encoder(call.request, model.encoding)
+                size = self.sizes.of(call.request, model.encoding, owner)
+                return await self.in_thread(size.whole)
             except (NotEncodable, UnicodeEncodeError):
                 pass  # the upstream will say what is wrong with it; a count need not
-        guess = await self._in_thread(lambda: estimate_prompt(call.request))
+        guess = await self.in_thread(lambda: estimate_prompt(call.request))
         return PromptCount(guess, exact=False)
 
     @property
     def _dialect(self) -> Dialect:
-        return self._upstream.dialect
+        return self.upstream.dialect
 
     async def _by_upstream(self, call: UpstreamCall) -> int | None:
         try:
-            return await self._upstream.count_tokens(call)
+            return await self.upstream.count_tokens(call)
         except Fault:
             return None
 
-    async def _by_encoder(self, chat: ChatRequest, encoding: Encoding) -> PromptCount:
-        return await self._in_thread(lambda: measure_prompt(chat, encoding))
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """What ``work`` comes to in a thread. Raises ``Refusal`` (529) when too much waits."""
         if self._waiting >= MOST_WAITING:
             raise Refusal("too many token counts are waiting", status=529)
         self._waiting += 1

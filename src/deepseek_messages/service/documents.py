@@ -82,9 +82,10 @@ class DocumentReader:
     def reads(self, request: MessagesRequest) -> bool:
         """Whether ``request`` has a PDF."""
         return any(
-            any(map(_holds_pdf, message.content))
+            type(block) in MAY_HOLD_PDF and _holds_pdf(block)
             for message in request.messages
-            if message.content and not isinstance(message.content, str)
+            if message.content and type(message.content) is not str
+            for block in message.content
         )
 
     async def prepare(self, request: MessagesRequest, *, sees: bool) -> MessagesRequest:
@@ -243,6 +244,9 @@ def _is_pdf(block: object) -> bool:
         and isinstance(block.source, Base64Source)
         and block.source.media_type == PDF
     )
+
+
+MAY_HOLD_PDF = frozenset({DocumentBlock, ToolResultBlock, WebFetchToolResultBlock})
 
 
 def _holds_pdf(block: object) -> bool:

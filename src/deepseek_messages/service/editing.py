@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from deepseek_messages.prompt.counting import count_text
+from deepseek_messages.prompt.counting import NotQuick, QuickCount, count_text
 from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.service.counting import CountResult
 from deepseek_messages.translation.catalogue import Choice
@@ -16,6 +16,9 @@ from deepseek_messages.translation.edits import (
 )
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.wire.messages import MessagesRequest
+
+# Longer conversations are looked through by a thread.
+MOST_MESSAGES = 2_000
 
 
 class RequestCounter(Protocol):
@@ -32,6 +35,20 @@ class ContextEditor:
     def __init__(self, counter: RequestCounter) -> None:
         self._counter = counter
 
+    def edits_now(self, request: MessagesRequest, notes: Notes) -> Edits | None:
+        """As ``edits``, if that need not wait for anything; ``None`` if it has to. Raises as
+        ``edits`` does; ``notes`` are to be thrown away then, and with ``None``.
+        """
+        wanted = read_edits(request, notes)
+        if wanted is None:
+            return NO_EDITS
+        if len(request.messages) > MOST_MESSAGES or needs_count(wanted, request):
+            return None
+        try:
+            return plan_edits(request, wanted, 0, QuickCount(), notes)
+        except (NotQuick, UnicodeEncodeError):
+            return None
+
     async def edits(
         self, request: MessagesRequest, choice: Choice, notes: Notes, caller: Caller
     ) -> Edits:
@@ -39,11 +56,13 @@ class ContextEditor:
         of its prompt where an edit depends on its size. Raises ``Refusal`` as a count does, and
         in strict mode for an edit that cannot be made.
         """
-        wanted = read_edits(request, notes)
-        if wanted is None:
-            return NO_EDITS
+        quick = Notes(strict=notes.strict)
+        if (edits := self.edits_now(request, quick)) is not None:
+            notes.take(quick)
+            return edits
+        wanted = read_edits(request, notes) or []
         tokens = 0
-        if needs_count(wanted):
+        if needs_count(wanted, request):
             counted = await self._counter.count(request, choice, caller=caller)
             tokens = counted.tokens
         return await asyncio.to_thread(plan_edits, request, wanted, tokens, count_text, notes)

@@ -23,7 +23,7 @@ from deepseek_messages.service.web_tools.run import WebTools
 from deepseek_messages.settings import DEEPSEEK_URL, ToolsSettings
 from deepseek_messages.translation.round_parts import PendingTool
 from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.server_tools import Hosted, Outcome, kind_of
+from deepseek_messages.translation.server_tools import Hosted, Kind, Outcome, kind_of
 from deepseek_messages.wire.messages import MessagesRequest
 
 TAVILY_URL = "https://api.tavily.com"
@@ -55,14 +55,26 @@ class ToolHost:
         self._mcp = McpConnector(settings)
 
     def may_run(self, request: MessagesRequest) -> bool:
-        """Whether ``request`` has tools at all, or MCP servers."""
-        return bool(request.tools) or request.mcp_servers is not UNSET
+        """Whether ``request`` has tools that run here, or MCP servers that may be used."""
+        if request.mcp_servers is not UNSET and self._mcp.is_on:
+            return True
+        return any(self._runs(kind_of(tool)) for tool in request.tools or ())
+
+    def _runs(self, kind: Kind | None) -> bool:
+        """Whether there is anything to search or to fetch with."""
+        match kind:
+            case "web_search":
+                return self._searcher is not None
+            case "web_fetch":
+                return self._fetcher is not None
+            case _:
+                return False
 
     async def prepare(self, request: MessagesRequest, caller: Caller) -> HostedRun:
         """What of it ``request`` has. Raises ``Refusal`` for MCP servers that cannot be used."""
         kinds = {kind_of(tool) for tool in request.tools or ()}
-        searches = self._searcher is not None and "web_search" in kinds
-        fetches = self._fetcher is not None and "web_fetch" in kinds
+        searches = "web_search" in kinds and self._runs("web_search")
+        fetches = "web_fetch" in kinds and self._runs("web_fetch")
         sessions = None
         if request.mcp_servers is not UNSET and self._mcp.is_on:
             sessions = await self._mcp.connect(request)

@@ -131,16 +131,22 @@ def read_edits(request: MessagesRequest, notes: Notes) -> list[AnyEdit] | None:
     return edits
 
 
-def needs_count(edits: Sequence[AnyEdit]) -> bool:
-    """Whether the size of the prompt decides."""
-    return any(
-        isinstance(edit, Compact)
-        or (
-            isinstance(edit, ClearToolUses)
-            and (edit.trigger is None or edit.trigger.type == "input_tokens")
-        )
-        for edit in edits
-    )
+def needs_count(edits: Sequence[AnyEdit], request: MessagesRequest) -> bool:
+    """Whether the size of the prompt of ``request`` decides."""
+    return any(_needs_count(edit, request) for edit in edits)
+
+
+def _needs_count(edit: AnyEdit, request: MessagesRequest) -> bool:
+    match edit:
+        case ClearToolUses():
+            sized = edit.trigger is None or edit.trigger.type == "input_tokens"
+            return sized and bool(_old_uses(edit, _answered_uses(request.messages)))
+        case ClearThinking():
+            return False
+        case Compact():
+            return True
+        case _:
+            assert_never(edit)
 
 
 def plan_edits(
@@ -182,13 +188,11 @@ def _clear_tool_uses(
     input_tokens: int,
     count: Callable[[str], int],
 ) -> Edits:
-    results = dict(_results(request.messages))
-    uses = [use for use in _uses(request.messages) if use.id in results]
+    uses = _answered_uses(request.messages)
     if not _is_due(edit.trigger, input_tokens, len(uses)):
         return planned
-    keep = edit.keep.value if edit.keep else DEFAULT_KEEP_TOOL_USES
-    excluded = frozenset(edit.exclude_tools or ())
-    old = [use for use in uses[: max(len(uses) - keep, 0)] if use.name not in excluded]
+    results = dict(_results(request.messages))
+    old = _old_uses(edit, uses)
     inputs = [use for use in old if _clears_input(edit, use.name)]
     tokens = sum(_tokens(results[use.id], count) for use in old)
     tokens += sum(count(bytes(use.input).decode()) for use in inputs)
@@ -208,6 +212,19 @@ def _is_due(trigger: Amount | None, input_tokens: int, uses: int) -> bool:
     if trigger is None:
         return input_tokens >= DEFAULT_TRIGGER_TOKENS
     return (input_tokens if trigger.type == "input_tokens" else uses) >= trigger.value
+
+
+def _answered_uses(messages: Sequence[InputMessage]) -> list[ToolUseBlock]:
+    """The calls that have a result, in order."""
+    results = {tool_use_id for tool_use_id, _ in _results(messages)}
+    return [use for use in _uses(messages) if use.id in results]
+
+
+def _old_uses(edit: ClearToolUses, uses: list[ToolUseBlock]) -> list[ToolUseBlock]:
+    """Those of ``uses`` that are to be cleared once it is time."""
+    keep = edit.keep.value if edit.keep else DEFAULT_KEEP_TOOL_USES
+    excluded = frozenset(edit.exclude_tools or ())
+    return [use for use in uses[: max(len(uses) - keep, 0)] if use.name not in excluded]
 
 
 def _clears_input(edit: ClearToolUses, name: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-from msgspec import Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.notes import Notes
@@ -11,7 +11,7 @@ from deepseek_messages.translation.sources import Library, Source
 from deepseek_messages.translation.structured import SchemaCheck
 from deepseek_messages.translation.tools import ToolBook
 from deepseek_messages.wire.chat import ChatRequest
-from deepseek_messages.wire.messages import AppliedEdit
+from deepseek_messages.wire.messages import AppliedEdit, ContextManagement
 
 ThinkingDisplay = Literal["shown", "omitted"]
 
@@ -41,6 +41,11 @@ class ReplyPlan(Struct, frozen=True, kw_only=True):
     applied_edits: tuple[AppliedEdit, ...] | None = None  # context management, if asked for
     compaction: bool = False  # the answer is a summary: one compaction block
     no_output: bool = False  # max_tokens was 0: the one token the upstream makes is left out
+
+    @property
+    def context_management(self) -> ContextManagement | UnsetType:
+        """What the answer tells of the request's context management, if it asked for any."""
+        return UNSET if self.applied_edits is None else ContextManagement(self.applied_edits)
 
     @property
     def may_be_cut(self) -> bool:

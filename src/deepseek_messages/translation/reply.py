@@ -4,9 +4,8 @@ from deepseek_messages.translation.block_queue import Sealer
 from deepseek_messages.translation.citations import CitationStage
 from deepseek_messages.translation.compaction import CompactionStage
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.stages import ContextStage, EventStage, StagedStream, Stream
+from deepseek_messages.translation.stages import EventStage, StagedStream, Stream
 from deepseek_messages.translation.stream import MessageStream
-from deepseek_messages.wire.messages import ContextManagement
 
 
 def reply_stream(
@@ -25,6 +24,4 @@ def _stages(plan: ReplyPlan) -> list[EventStage]:
         stages.append(CitationStage(plan.sources))
     if plan.compaction:  # behind the citations: a summary has no sources, so its marks go
         stages.append(CompactionStage())
-    if plan.applied_edits is not None:
-        stages.append(ContextStage(ContextManagement(plan.applied_edits)))
     return stages

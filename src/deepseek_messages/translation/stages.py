@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from msgspec.structs import replace
-
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.runs import single_chunks
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
-from deepseek_messages.wire.events import MessageDelta, StreamEvent
-from deepseek_messages.wire.messages import ContextManagement, Usage
+from deepseek_messages.wire.events import StreamEvent
+from deepseek_messages.wire.messages import Usage
 
 
 class Stream(Protocol):
@@ -63,19 +61,3 @@ class StagedStream:
 
     def so_far(self) -> Usage | None:
         return self._stream.so_far()
-
-
-class ContextStage:
-    """Tells at the answer's end what of the request was left out."""
-
-    def __init__(self, applied: ContextManagement) -> None:
-        self._applied = applied
-
-    def take(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
-        """``events``, the last but one with ``context_management``."""
-        return [
-            replace(event, context_management=self._applied)
-            if isinstance(event, MessageDelta)
-            else event
-            for event in events
-        ]

@@ -125,7 +125,8 @@ class MessageStream:
             told = counted if told is None else merge(counted, told)
         estimate = estimate_tokens(self._ascii, self._others)
         usage = to_usage(told, prompt_tokens=self._prompt_tokens, output_estimate=estimate)
-        self._writer.end(MessageDeltaBody(self._stop, self._sequence), usage)
+        body = MessageDeltaBody(self._stop, self._sequence)
+        self._writer.end(body, usage, self._plan.context_management)
         return self._writer.take()
 
     def so_far(self) -> Usage | None:

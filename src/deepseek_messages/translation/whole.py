@@ -49,6 +49,7 @@ def whole_message(
             prompt_tokens=None,
             output_estimate=estimate_tokens(*count_characters(text + reasoning)),
         ),
+        context_management=plan.context_management,
     )
 
 
@@ -60,7 +61,6 @@ def _is_plain(plan: ReplyPlan) -> bool:
         or plan.prefill
         or plan.starts_thinking
         or plan.sources
-        or plan.applied_edits is not None
         or plan.compaction
         or plan.no_output
     )

@@ -19,6 +19,8 @@ delta written, that the client has not seen begin.
 
 from enum import Enum
 
+from msgspec import UNSET, UnsetType
+
 from deepseek_messages.wire.errors import ErrorDetail
 from deepseek_messages.wire.events import (
     AnyDelta,
@@ -40,7 +42,7 @@ from deepseek_messages.wire.events import (
     ThinkingStart,
     ToolUseStart,
 )
-from deepseek_messages.wire.messages import Message, Usage
+from deepseek_messages.wire.messages import ContextManagement, Message, Usage
 
 
 class State(Enum):
@@ -124,12 +126,20 @@ class EventWriter:
         self._events.append(ContentBlockStop(index=self.index))
         self.index += 1
 
-    def end(self, body: MessageDeltaBody, usage: Usage) -> None:
+    def end(
+        self,
+        body: MessageDeltaBody,
+        usage: Usage,
+        context: ContextManagement | UnsetType = UNSET,
+    ) -> None:
         """``message_delta`` and ``message_stop``."""
         if self.state is not State.BETWEEN:
             raise IllegalMoveError(f"a message cannot end in {self.state.value}")
         self._move(State.CLOSED)
-        self._events += [MessageDelta(delta=body, usage=usage), MessageStop()]
+        self._events += [
+            MessageDelta(delta=body, usage=usage, context_management=context),
+            MessageStop(),
+        ]
 
     def error(self, detail: ErrorDetail) -> None:
         """The one ``error`` event, instead of the rest."""

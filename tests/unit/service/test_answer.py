@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -34,12 +34,12 @@ class Counted:
     grace = 0.01
 
     def __init__(self, count: Callable[[], Awaitable[int | None]]) -> None:
-        self._count = count
+        self.count = count
 
-    async def count_chat(self, _call: UpstreamCall, _model: Model) -> int | None:
-        return await self._count()
+    def prompt(self, _call: UpstreamCall, _model: Model, _caller: Caller) -> Self:
+        return self
 
-    def known(self, _call: UpstreamCall, _model: Model) -> int | None:
+    def known(self) -> int | None:
         return None
 
     async def count_output(self, text: str, _model: Model) -> int | None:

@@ -8,7 +8,7 @@ from msgspec import Raw
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.answerer import Answerer
-from deepseek_messages.service.callers import NOBODY
+from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.service.counting import CountResult
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
@@ -33,17 +33,24 @@ EDITS = Raw(b'{"edits": [{"type": "compact_20260112"}]}')
 SUMMARY = [text("We "), text("talked."), finish(prompt=PROMPT, cached=150_000, output=9)]
 
 
+class Told:
+    """The size of every prompt."""
+
+    def known(self) -> int | None:
+        return None
+
+    async def count(self) -> int | None:
+        return PROMPT
+
+
 class Sized:
     """Every prompt is large."""
 
     async def count(self, *_: object, **__: object) -> CountResult:
         return CountResult(tokens=PROMPT, exact=True, notes=Notes())
 
-    async def count_chat(self, _call: UpstreamCall, _model: Model) -> int | None:
-        return PROMPT
-
-    def known(self, _call: UpstreamCall, _model: Model) -> int | None:
-        return None
+    def prompt(self, _call: UpstreamCall, _model: Model, _caller: Caller) -> "Told":
+        return Told()
 
     async def count_output(self, _text: str, _model: Model) -> int | None:
         return None

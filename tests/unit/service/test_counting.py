@@ -1,18 +1,21 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
+from deepseek_messages.prompt.counting import count_prompt
+from deepseek_messages.prompt.grown import PromptSize
 from deepseek_messages.prompt.tokenizer import DeepSeekTokenizer
 from deepseek_messages.service import counting
-from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.service.counting import (
     COUNT_GRACE,
     FIRST_COUNT_GRACE,
     Counter,
-    KnownCounts,
+    TranslatedPrompt,
 )
 from deepseek_messages.translation.catalogue import FLASH, PRO, Choice, Model, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM, Dialect
@@ -25,7 +28,6 @@ from deepseek_messages.wire.chat import (
     ChatRequest,
     Function,
     FunctionTool,
-    TextPart,
     ThinkingSwitch,
     UserMessage,
 )
@@ -147,12 +149,35 @@ def test_strict_counts_refuse_what_would_be_replaced() -> None:
 )
 def test_translated_prompt(upstream: Upstream, model: Model, tokens: int | None) -> None:
     call = UpstreamCall(request=HI)
-    assert run(upstream, lambda made: made.count_chat(call, model)) == tokens
+    assert run(upstream, lambda made: made.prompt(call, model, NOBODY).count()) == tokens
 
 
 def test_prompt_that_deepseek_refuses_has_no_count() -> None:
     call = UpstreamCall(request=ChatRequest(model="m", messages=[]))
-    assert run(Upstream(DEEPSEEK), lambda made: made.count_chat(call, FLASH)) is None
+    assert run(Upstream(DEEPSEEK), lambda made: made.prompt(call, FLASH, NOBODY).count()) is None
+
+
+def test_a_prompt_is_known_the_second_time_to_whoever_asked() -> None:
+    call = UpstreamCall(request=replace(HI, tools=[FunctionTool(Function(name="f"))]))
+    one, other = Caller("one", identity="1"), Caller("other", identity="2")
+
+    async def asked(made: Counter) -> list[int | None]:
+        first = made.prompt(call, FLASH, one)
+        found = [first.known(), await first.count(), made.prompt(call, FLASH, one).known()]
+        return [*found, made.prompt(call, FLASH, other).known()]
+
+    tokens = count_prompt(call.request, "v4.1")
+    assert run(Upstream(DEEPSEEK), asked) == [None, tokens, tokens, None]
+
+
+def test_what_the_upstream_counts_is_never_known() -> None:
+    call = UpstreamCall(request=HI)
+    known = run(Upstream(VLLM, 5), lambda made: both(made.prompt(call, SMALL, NOBODY)))
+    assert known == (5, None)
+
+
+async def both(prompt: TranslatedPrompt) -> tuple[int | None, int | None]:
+    return await prompt.count(), prompt.known()
 
 
 # --- threads --------------------------------------------------------------------------------------
@@ -160,17 +185,17 @@ def test_prompt_that_deepseek_refuses_has_no_count() -> None:
 
 def test_nothing_is_counted_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[threading.Thread] = set()
-    measure, translate = counting.measure_prompt, counting.to_chat
+    measure, translate = PromptSize.whole, counting.to_chat
 
-    def measured(*args: object) -> object:
+    def measured(size: PromptSize) -> object:
         threads.add(threading.current_thread())
-        return measure(*args)  # type: ignore[arg-type]
+        return measure(size)
 
     def translated(*args: object, **more: object) -> object:
         threads.add(threading.current_thread())
         return translate(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(counting, "measure_prompt", measured)
+    monkeypatch.setattr(PromptSize, "whole", measured)
     monkeypatch.setattr(counting, "to_chat", translated)
     run(Upstream(DEEPSEEK), lambda made: made.count(REQUEST, choice(FLASH)))
     assert threads
@@ -219,41 +244,3 @@ def test_the_first_count_is_worth_a_longer_wait(
 ) -> None:
     monkeypatch.setattr(DeepSeekTokenizer, "is_loaded", loaded)
     assert Counter(seal=Seal(b"key"), upstream=Upstream(DEEPSEEK)).grace == grace
-
-
-def chat(text: str, **more: Any) -> ChatRequest:
-    return ChatRequest(model="m", messages=[UserMessage(text)], **more)
-
-
-def test_the_size_of_a_small_prompt_is_known_the_second_time() -> None:
-    known = KnownCounts()
-    assert known.get(chat("Hi."), "v4") is None
-    known.keep(chat("Hi."), "v4", 7)
-    assert known.get(chat("Hi."), "v4") == 7
-    assert known.get(chat("Hi!"), "v4") is None
-    assert known.get(chat("Hi."), "v4.1") is None
-    assert known.get(chat("Hi.", thinking=ThinkingSwitch("enabled")), "v4") is None
-
-
-@pytest.mark.parametrize(
-    "large",
-    [
-        chat("x" * counting.SMALL_PROMPT),
-        chat("\ud800"),
-        chat("x", tools=[FunctionTool(Function(name="f"))]),
-        ChatRequest(model="m", messages=[UserMessage("x")] * (counting.MOST_MESSAGES + 1)),
-        ChatRequest(model="m", messages=[UserMessage([TextPart("x")])]),
-    ],
-)
-def test_other_prompts_are_not_remembered_as_a_whole(large: ChatRequest) -> None:
-    known = KnownCounts()
-    known.keep(large, "v4", 7)
-    assert known.get(large, "v4") is None
-
-
-def test_the_oldest_sizes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "MOST_KNOWN", 2)
-    known = KnownCounts()
-    for number in range(3):
-        known.keep(chat(str(number)), "v4", number)
-    assert [known.get(chat(str(number)), "v4") for number in range(3)] == [None, 1, 2]

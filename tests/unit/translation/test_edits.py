@@ -91,9 +91,10 @@ def test_old_results_are_cleared_once_there_are_enough() -> None:
 @pytest.mark.parametrize(("tokens", "cleared"), [(99_999, set()), (100_000, {"t1", "t2"})])
 def test_by_default_the_prompt_s_size_decides(tokens: int, cleared: set[str]) -> None:
     edit = {"type": TOOLS}
-    wanted = read_edits(request(FIVE, edit), Notes())
+    asked = request(FIVE, edit)
+    wanted = read_edits(asked, Notes())
     assert wanted is not None
-    assert needs_count(wanted)
+    assert needs_count(wanted, asked)
     assert planned(FIVE, edit, tokens=tokens).results == cleared
 
 
@@ -287,15 +288,18 @@ def test_management_that_cannot_be_read_is_noted() -> None:
         ({"type": TOOLS}, True),
         ({"type": TOOLS, "trigger": {"type": "input_tokens", "value": 5}}, True),
         ({"type": TOOLS, "trigger": MANY}, False),
+        ({"type": TOOLS, "keep": {"type": "tool_uses", "value": 5}}, False),
+        ({"type": TOOLS, "exclude_tools": ["Read"]}, False),
         ({"type": THINKING}, False),
     ],
 )
 def test_the_size_of_the_prompt_is_counted_where_it_decides(
     edit: dict[str, Any], needed: bool
 ) -> None:
-    wanted = read_edits(request(FIVE, edit), Notes())
+    asked = request(FIVE, edit)
+    wanted = read_edits(asked, Notes())
     assert wanted is not None
-    assert needs_count(wanted) is needed
+    assert needs_count(wanted, asked) is needed
 
 
 def test_a_trigger_of_tokens_looks_at_tokens() -> None:

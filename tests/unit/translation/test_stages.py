@@ -1,6 +1,7 @@
 """Stages behind a stream pass everything on; a folded answer keeps blocks of every kind."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.reply import reply_stream
 from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.runs import TextRun
+from deepseek_messages.translation.sources import Source
 from deepseek_messages.translation.sse import ChunkReader
 from deepseek_messages.translation.stages import StagedStream, Stream
 from deepseek_messages.wire.chat import ChatUsage
@@ -41,12 +43,18 @@ from deepseek_messages.wire.messages import ClearedThinking
 from tests.support.answers import delta, plain, sse, translate
 
 EDITED = ReplyPlan(model="m", applied_edits=(ClearedThinking(1, 2),))
+SOURCE = Source(kind="text", index=0, title=None, first=1, passages=())
+
+
+class Passing:
+    """A stage that changes nothing."""
+
+    def take(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
+        return list(events)
 
 
 def staged() -> Stream:
-    stream = reply_stream(EDITED, "msg", prompt_tokens=7, seal=None)
-    assert isinstance(stream, StagedStream)
-    return stream
+    return StagedStream(reply_stream(EDITED, "msg", prompt_tokens=7, seal=None), Passing())
 
 
 def test_a_stage_lets_the_stream_be_seen_through() -> None:
@@ -81,9 +89,14 @@ def test_a_failure_goes_through_a_stage() -> None:
     assert plain(staged().fail(garbage("x"))) == ["error api_error: x"]
 
 
-def test_an_answer_without_wishes_has_no_stage() -> None:
-    stream = reply_stream(ReplyPlan(model="m"), "msg", prompt_tokens=7, seal=None)
-    assert not isinstance(stream, StagedStream)
+@pytest.mark.parametrize(
+    ("wishes", "stages"),
+    [({}, False), ({"applied_edits": ()}, False), ({"sources": (SOURCE,)}, True)],
+)
+def test_an_answer_without_wishes_has_no_stage(wishes: dict[str, Any], stages: bool) -> None:
+    plan = ReplyPlan(model="m", **wishes)
+    stream = reply_stream(plan, "msg", prompt_tokens=7, seal=None)
+    assert isinstance(stream, StagedStream) is stages
 
 
 # --- folding --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from deepseek_messages.wire.chat import (
     ToolCallDelta,
 )
 from deepseek_messages.wire.content import OutputTextBlock, OutputThinkingBlock
-from deepseek_messages.wire.messages import ClearedThinking, Message
+from deepseek_messages.wire.messages import ClearedThinking, ContextManagement, Message
 from tests.support.answers import FakeSeal
 
 
@@ -54,6 +54,13 @@ def test_reasoning_stands_before_it(field: str) -> None:
     assert hidden.content[0] == OutputThinkingBlock(thinking="", signature=sealed)
 
 
+@pytest.mark.parametrize("edits", [(), (ClearedThinking(1, 2),)])
+def test_what_was_left_out_is_told(edits: tuple[ClearedThinking, ...]) -> None:
+    message = made(answer(content="a"), applied_edits=edits)
+    assert message is not None
+    assert message.context_management == ContextManagement(edits)
+
+
 LEFT: dict[str, ChatAnswer] = {
     "an error": ChatAnswer(choices=answer(content="a").choices, error=Raw(b"1")),
     "no choice": ChatAnswer(choices=[]),
@@ -79,8 +86,6 @@ PLANS: list[dict[str, Any]] = [
     {"prefill": "x"},
     {"starts_thinking": True},
     {"sources": (Source(kind="text", index=0, title=None, first=1, passages=()),)},
-    {"applied_edits": (ClearedThinking(1, 2),)},
-    {"applied_edits": ()},
     {"compaction": True},
     {"no_output": True},
 ]

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import structlog
 
+from deepseek_messages.prompt.counting import count_text
 from deepseek_messages.service.tasks import running
+from deepseek_messages.settings import Secret, ToolsSettings
 from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
@@ -147,6 +149,76 @@ def test_both_ways_agree(
     assert ask(tmp_path, script, body, way) == ordinary
     assert len(taken) == 1
     assert running() == before
+
+
+def edited(*edits: Any, thoughts: Sequence[str] = ("Hm.", "So.")) -> dict[str, Any]:
+    """A conversation of some thoughts with context management."""
+    messages: list[Any] = []
+    for thought in thoughts:
+        thinking = {"type": "thinking", "thinking": thought, "signature": "s"}
+        said = [thinking, {"type": "text", "text": "Yes."}]
+        messages += [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": said}]
+    messages.append({"role": "user", "content": "And?"})
+    management = {"edits": list(edits)}
+    return HELLO | {"messages": messages, "context_management": management}
+
+
+CLEAR_TOOLS, CLEAR_THINKING = "clear_tool_uses_20250919", "clear_thinking_20251015"
+QUICK_EDITS = {
+    "none": [],
+    "all thinking kept": [{"type": CLEAR_THINKING, "keep": "all"}],
+    "thinking cleared": [{"type": CLEAR_THINKING}],
+    "no calls": [{"type": CLEAR_TOOLS}],
+    "unknown": [{"type": "clear_everything"}],
+    "both": [{"type": CLEAR_THINKING}, {"type": CLEAR_TOOLS}],
+}
+
+
+@pytest.mark.parametrize("edits", QUICK_EDITS.values(), ids=QUICK_EDITS)
+@pytest.mark.parametrize("stream", [True, False])
+def test_context_management_that_is_decided_at_once(
+    tmp_path: Path, taken: list[ShortAnswer], edits: list[Any], stream: bool
+) -> None:
+    count_text("")  # loads the vocabulary
+    body = edited(*edits) | {"stream": stream}
+    script = ANSWERS["events" if stream else "whole"]
+    ordinary = ask(tmp_path, script, body, Way.ORDINARY)
+    assert b"applied_edits" in ordinary[2]
+    assert not taken
+    assert ask(tmp_path, script, body, Way.KNOWN) == ordinary
+    assert len(taken) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        edited({"type": "compact_20260112"}),
+        edited({"type": CLEAR_THINKING}, thoughts=["Hm, not heard before. " * 99, "So."]),
+    ],
+    ids=["the size decides", "much to count"],
+)
+def test_context_management_that_has_to_be_counted(
+    tmp_path: Path, taken: list[ShortAnswer], body: dict[str, Any]
+) -> None:
+    assert ask(tmp_path, ANSWERS["whole"], body, Way.KNOWN)[0] == 200
+    assert not taken
+
+
+WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+READ = {"name": "read", "input_schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(("tool", "short"), [(READ, 1), (WEB_SEARCH, 0)])
+def test_tools_that_this_server_runs_take_the_ordinary_way(
+    tmp_path: Path, taken: list[ShortAnswer], tool: dict[str, Any], short: int
+) -> None:
+    script = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), GOOD]
+    search = ToolsSettings(web_search="tavily", web_search_key=Secret("tvly-1"))
+    with raw_upstream(script) as upstream, serving(tmp_path, upstream, tools=search) as served:
+        connection = connect(served)
+        assert post(connection, HELLO | {"tools": [tool]}).status == 200
+        connection.close()
+    assert len(taken) == short
 
 
 @pytest.mark.parametrize(
