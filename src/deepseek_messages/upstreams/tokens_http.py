@@ -29,6 +29,7 @@ from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatRequest,
     ChatUsage,
+    ChunkChoice,
     CompletionTokensDetails,
 )
 
@@ -96,7 +97,7 @@ class TokensHttpUpstream(ChatHttpUpstream):
             credential=call.credential,
         )
         if reply.status == 200:
-            return _TokenStream(reply, self._server, reader, prompt)
+            return TokenStream(reply, self._server, reader, prompt)
         try:
             raise await self._status_fault(reply, call)
         finally:
@@ -158,11 +159,19 @@ class TokensHttpUpstream(ChatHttpUpstream):
             raise _refused(str(refusal)) from refusal
 
 
+def _is_event(payload: bytes) -> bool:
+    try:
+        _event(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def _refused(message: str) -> Fault:
     return Fault(FaultKind.REFUSED, message, status=400, upstream_status=400, transient=False)
 
 
-class _TokenStream:
+class TokenStream:
     """A ``ChatStream`` over a completion's events."""
 
     def __init__(
@@ -243,15 +252,19 @@ class _TokenStream:
         if not ids and not piece.ids:
             said = self._reader.text(text)
         chunks = [decode_chunk(each) for each in said]
+        if piece.broken is not None:  # it is told above, in the words of the chat route
+            chunks.append(ChatChunk(choices=[ChunkChoice(finish_reason=piece.broken)]))
         if piece.finish is not None:
             self._held += [decode_chunk(each) for each in self._reader.end(piece.finish)]
         return chunks
 
     def _last_frame(self) -> list[ChatChunk]:
-        """The body ended, perhaps without the empty line after its last event."""
+        """The body ended, perhaps without the empty line after its last event. What was cut in
+        the middle is dropped; the answer's missing end tells.
+        """
         chunks: list[ChatChunk] = []
         for payload in self._parser.end():
-            if payload.strip() not in (b"", DONE):
+            if _is_event(payload):
                 chunks += self._read(payload)
         return chunks + self._end()
 
