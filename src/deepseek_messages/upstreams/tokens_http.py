@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.tokens import OutputReader, TokenPrompt, to_tokens
 from deepseek_messages.translation import faults
-from deepseek_messages.translation.catalogue import Encoding, Model, describe
+from deepseek_messages.translation.catalogue import MAX_OUTPUT, Encoding, Model, describe
 from deepseek_messages.translation.chat_json import decode_chunk
 from deepseek_messages.translation.dialects import TOKENS, Dialect
 from deepseek_messages.translation.faults import Fault, FaultKind
@@ -74,6 +74,12 @@ class TokensHttpUpstream(ChatHttpUpstream):
             )
         return list(self._known.values())
 
+    def known_models(self) -> None:
+        """Never: a prompt is rendered in a thread, so no request can be sent without waiting."""
+
+    def send_now(self, call: UpstreamCall) -> None:
+        """As ``known_models``."""
+
     async def open(self, call: UpstreamCall) -> ChatStream:  # type: ignore[override]
         """Render, send the ids, return when the server answered 200. Raises ``Fault``."""
         model = self._model(call.request.model)
@@ -129,7 +135,7 @@ class TokensHttpUpstream(ChatHttpUpstream):
             model,
             encoding=encoding,
             context_window=window,
-            max_output_tokens=min(model.max_output_tokens, window),
+            max_output_tokens=min(model.max_output_tokens, window, MAX_OUTPUT),
             thinks=True,
             sees=model.sees and self._server.images and encoding == "v4.1",
         )

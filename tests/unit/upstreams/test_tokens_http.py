@@ -11,6 +11,7 @@ from deepseek_messages.prompt.counting import measure_prompt
 from deepseek_messages.prompt.encoding import render, segments
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.translation.catalogue import Encoding
+from deepseek_messages.translation.dialects import TOKENS
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.reply import reply_stream
@@ -316,3 +317,37 @@ async def test_what_the_encoder_refuses_is_the_callers_error(serve: Serve) -> No
             serve(TokenServerFake("vllm")), chat(tools=TOOLS, tool_choice="required", thinking=ON)
         )
     assert caught.value.status == 400
+
+
+async def test_the_most_output_is_deepseeks_whatever_the_model_is_called(serve: Serve) -> None:
+    """Its encoder refuses more than 384 K; the request is cut to what the model record allows."""
+    fake = TokenServerFake("vllm", model="my-finetune", window=1_048_576)
+    upstream = serve(fake, encoding="v4.1")
+    (model,) = await upstream.models()
+    assert (model.context_window, model.max_output_tokens) == (1_048_576, 393_216)
+    await upstream.aclose()
+
+
+# What each effort of a client's comes to in the prompt (DeepSeek's "Thinking Mode": medium and
+# xhigh are high; deepseek-recipe 0.2.0: V4 has a text of 79 tokens for high and of 92 for max, V4.1
+# a number, where servers' copies of the encoder of September 2026 have 25, 50 and 100).
+EFFORTS: dict[str, dict[Encoding, str | int]] = {
+    "low": {"v4": 0, "v4.1": "Reasoning Effort: 50 "},
+    "medium": {"v4": 79, "v4.1": "Reasoning Effort: 75 "},
+    "high": {"v4": 79, "v4.1": "Reasoning Effort: 75 "},
+    "xhigh": {"v4": 79, "v4.1": "Reasoning Effort: 75 "},
+    "max": {"v4": 92, "v4.1": "Reasoning Effort: 100 "},
+}
+
+
+@pytest.mark.parametrize("encoding", MODELS)
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_efforts_are_deepseeks(effort: str, encoding: Encoding) -> None:
+    request = chat(thinking=ON, reasoning_effort=TOKENS.efforts[effort])
+    bare = chat(thinking=ON, reasoning_effort="low")
+    expected = EFFORTS[effort][encoding]
+    if isinstance(expected, str):
+        assert expected in render(request, encoding).prompt
+    else:
+        extra = measure_prompt(request, encoding).tokens - measure_prompt(bare, encoding).tokens
+        assert extra == expected
