@@ -184,6 +184,10 @@ def _ask_llama_cpp(ask: Ask) -> dict[str, Any]:
         "stream": True,
         "return_tokens": True,
         "cache_prompt": True,
+        # Off, which is not this server's default: DeepSeek samples from all tokens.
+        "top_k": 0,
+        "min_p": 0.0,
+        "repeat_penalty": 1.0,
         **_numbers(ask),
     }
     if ask.constraint is not None and ask.constraint.kind == "json":

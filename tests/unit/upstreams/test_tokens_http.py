@@ -167,6 +167,14 @@ async def test_numbers_go_under_the_servers_names(serve: Serve, kind: str) -> No
     assert SAMPLING[kind](fake.asked[0]) == (77, 0.5, 4)
 
 
+async def test_llama_cpp_samples_from_all_tokens(serve: Serve) -> None:
+    """It narrows the choice by ``top_k`` and ``min_p`` unless told not to; DeepSeek does not."""
+    fake = TokenServerFake("llama.cpp")
+    await read(serve(fake), chat())
+    asked = fake.asked[0]
+    assert (asked["top_k"], asked["min_p"], asked["repeat_penalty"]) == (0, 0.0, 1.0)
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_thinking_is_sampled_as_deepseek_does(serve: Serve, kind: str) -> None:
     fake = TokenServerFake(kind, "So.</think>Yes")

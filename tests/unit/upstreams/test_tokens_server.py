@@ -118,6 +118,43 @@ def test_silence_in_mid_reasoning_is_filled_with_pings_and_ends_in_one_error(
     assert "message_stop" not in kinds
 
 
+CONSTRAINED = {
+    "vllm": lambda body: body.get("structured_outputs", {}).get("json"),
+    "sglang": lambda body: json.loads(body["sampling_params"].get("json_schema", "null")),
+    "llama.cpp": lambda body: body.get("json_schema"),
+}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+class SecondTry(TokenServerFake):
+    """Thinks, and then writes prose where JSON was asked for; JSON when it is held to it."""
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        held = CONSTRAINED[self.kind](self.asked[-1]) is not None
+        self.text = '{"city":"Rome"}' if held else "Let me see</think>It is Rome"
+        return super().events()
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_json_that_was_not_written_after_thinking_is_written_under_constraint(
+    kind: str, tmp_path: Path
+) -> None:
+    """No server here can hold an answer to a schema while the model thinks."""
+    fake = SecondTry(kind)
+    asked = HELLO | {
+        "max_tokens": 2000,
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "output_config": {"format": {"type": "json_schema", "schema": CITY}},
+    }
+    with serve_app(fake, lifespan="off") as up, serving(kind, up.url, tmp_path) as running:
+        reply = Client(running.host, running.port).post(asked)
+    assert reply.status == 200, reply.body
+    assert json.loads(reply.json()["content"][-1]["text"]) == {"city": "Rome"}
+    constraints = [CONSTRAINED[kind](body) for body in fake.asked]
+    assert constraints[0] is None
+    assert constraints[1]["required"] == ["city"]
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize("ending", [Reset(), HalfClose()])
