@@ -130,3 +130,11 @@ def test_no_golden_is_forgotten() -> None:
     assert rest == {*CUT, *REPORTED, *NOT_ON_THIS_ROUTE}
     assert set(DIFFERENT) <= set(WHOLE)
     assert len(SAME) >= 85
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_the_last_event_may_lack_its_empty_line(kind: str) -> None:
+    made = answer(GOLDENS["text_deepseek"], kind, "v4.1")
+    body = made.body.removesuffix(b"data: [DONE]\n\n").rstrip()
+    chosen = plan(GOLDENS["text_deepseek"])
+    assert made.events([body], chosen) == made.events([made.body], chosen)

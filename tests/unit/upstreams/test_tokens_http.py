@@ -359,3 +359,12 @@ def test_efforts_are_deepseeks(effort: str, encoding: Encoding) -> None:
     else:
         extra = measure_prompt(request, encoding).tokens - measure_prompt(bare, encoding).tokens
         assert extra == expected
+
+
+async def test_a_request_that_cannot_be_rendered_has_no_count(serve: Serve) -> None:
+    upstream = serve(TokenServerFake("vllm", model="my-finetune"))
+    call = UpstreamCall(request=chat("my-finetune"))
+    assert await upstream.count_tokens(call) is None
+    with pytest.raises(Fault, match="the prompt encoding of my-finetune is not known"):
+        await upstream.open(call)
+    await upstream.aclose()
