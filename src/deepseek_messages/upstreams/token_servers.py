@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from deepseek_messages.prompt.tokens import Constraint
 from deepseek_messages.translation.dialects import LLAMA_CPP, SGLANG, VLLM, Dialect
-from deepseek_messages.translation.stream import BROKEN
+from deepseek_messages.translation.finish_reasons import BROKEN
 
 Finish = Literal["stop", "length"]
 

@@ -74,12 +74,6 @@ class TokensHttpUpstream(ChatHttpUpstream):
             )
         return list(self._known.values())
 
-    def known_models(self) -> None:
-        """Never: a prompt is rendered in a thread, so no request can be sent without waiting."""
-
-    def send_now(self, call: UpstreamCall) -> None:
-        """As ``known_models``."""
-
     async def open(self, call: UpstreamCall) -> ChatStream:  # type: ignore[override]
         """Render, send the ids, return when the server answered 200. Raises ``Fault``."""
         model = self._model(call.request.model)
