@@ -26,8 +26,8 @@ from tests.support.servers import (
     chunked_sse_head,
     error_of,
 )
+from tests.support.token_route import chat, written
 from tests.support.token_server import TokenServerFake
-from tests.unit.upstreams.test_tokens_http import chat, written
 
 SERVERS = sorted(TOKEN_SERVERS)
 TOOL = {"name": "get_weather", "input_schema": {"type": "object"}}

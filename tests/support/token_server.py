@@ -14,6 +14,7 @@ from typing import Any
 from deepseek_messages.prompt.tokenizer import TOKENIZER
 
 END = 1  # <｜end▁of▁sentence｜>
+IMAGE = 129264  # config.json of DeepSeek V4.1, ``image_token_id``
 
 
 @dataclass
@@ -29,6 +30,8 @@ class TokenServerFake:
     model: str = "DeepSeek-V4.1-Flash"
     window: int = 100_000
     cached: int = 3
+    sees: bool | None = None  # SGLang's ``has_image_understanding``; None: says nothing of it
+    image_tokens: int = 100  # what each image takes, by this server's count
     error: Any = None  # sent in place of the end
     status: int = 200
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -45,13 +48,34 @@ class TokenServerFake:
         path = scope["path"]
         if path == "/v1/models":
             await reply(send, 200, json.dumps(self.listing()).encode())
+        elif path == "/model_info" and self.sees is not None:
+            await reply(send, 200, json.dumps({"has_image_understanding": self.sees}).encode())
         elif path == PATHS[self.kind] and self.status == 200:
             self.asked.append(json.loads(body))
-            frames = b"".join(b"data: " + json.dumps(e).encode() + b"\n\n" for e in self.events())
-            done = b"" if self.kind == "llama.cpp" else b"data: [DONE]\n\n"
-            await reply(send, 200, frames + done, b"text/event-stream")
+            if self.placeholders() != len(self.images()):
+                await reply(send, 400, b'{"error":{"message":"placeholders and images differ"}}')
+                return
+            await reply(send, 200, self.body(), b"text/event-stream")
         else:
             await reply(send, self.status if self.status != 200 else 404, b'{"error":"no"}')
+
+    def prompt(self) -> list[int]:
+        """The ids of the last prompt."""
+        ids: list[int] = self.asked[-1].get("prompt") or self.asked[-1]["input_ids"]
+        return ids
+
+    def images(self) -> list[str]:
+        """The images of the last prompt."""
+        images: list[str] = self.asked[-1].get("image_data", [])
+        return images
+
+    def placeholders(self) -> int:
+        return self.prompt().count(IMAGE)
+
+    def body(self) -> bytes:
+        """A whole answer."""
+        frames = b"".join(b"data: " + json.dumps(e).encode() + b"\n\n" for e in self.events())
+        return frames + (b"" if self.kind == "llama.cpp" else b"data: [DONE]\n\n")
 
     def listing(self) -> dict[str, Any]:
         entry: dict[str, Any] = {"id": self.model, "object": "model", "owned_by": self.kind}
@@ -62,12 +86,10 @@ class TokenServerFake:
         return {"object": "list", "data": [entry]}
 
     def events(self) -> Iterator[dict[str, Any]]:
-        asked = self.asked[-1]
-        prompt = asked.get("prompt") or asked.get("input_ids")
-        assert prompt
+        prompt = len(self.prompt()) + len(self.images()) * (self.image_tokens - 1)
         ids = TOKENIZER.full.encode(self.text) + ([END] if self.finish == "stop" else [])
         parts = [ids[at : at + self.size] for at in range(0, len(ids), self.size)]
-        yield from getattr(self, "_" + self.kind.replace(".", "_"))(parts, len(prompt))
+        yield from getattr(self, "_" + self.kind.replace(".", "_"))(parts, prompt)
 
     def _vllm(self, parts: list[list[int]], prompt: int) -> Iterator[dict[str, Any]]:
         head = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": self.model}

@@ -113,13 +113,13 @@ def _special_ids(spelling: str, tokenizer: DeepSeekTokenizer) -> list[int]:
 
 
 def _url(source: recipe.ImageSource) -> str:
-    """The image as a server takes it. It might read any other name as a file's of its own
-    machine, so there is none.
+    """The image as a server takes it. The encoder lets everything pass that begins with ``http``,
+    and a server may take what is no URL for the name of a file on its own machine.
     """
     url = source.data_url or source.url or ""
     if url == FILE_IMAGE.image_url.url:
         raise NotEncodable("an image by file id is for DeepSeek's API: send it as base64 or url")
-    if not url.lower().startswith(("data:", "http://", "https://")):
+    if not url.startswith(("data:", "http://", "https://")):
         raise NotEncodable("an image's url has to begin with data:, http:// or https://")
     return url
 

@@ -23,7 +23,8 @@ WORDS: dict[str, str] = {
     "document.pdf": "A PDF was read: the model gets its pages.",
     "fallback_credit_token": _WITHOUT_EFFECT,
     "fallbacks": _WITHOUT_EFFECT,
-    "image": "A text note stands for an image, since the model cannot see.",
+    "image": "A text note stands for an image: the model cannot see, or its server takes no images "
+    "with token ids (docs/how-to/token-ids.md says which do).",
     "inference_geo": _WITHOUT_EFFECT,
     "input_tokens": "The count is an estimate.",
     "max_tokens": "Clamped to the model's largest answer; emulated: 0 asks for one token, which is "

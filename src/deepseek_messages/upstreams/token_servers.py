@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from deepseek_messages.prompt.tokens import Constraint
 from deepseek_messages.translation.dialects import LLAMA_CPP, SGLANG, VLLM, Dialect
+from deepseek_messages.translation.finish_reasons import BROKEN
 
 Finish = Literal["stop", "length"]
 
@@ -46,6 +47,7 @@ class Piece(Struct, frozen=True, kw_only=True):
     text: str = ""
     grows: bool = False  # ids and text are all that was written so far
     finish: Finish | None = None
+    broken: str | None = None  # the finish reason of an answer that is not whole
     error: Any = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -72,9 +74,13 @@ def _numbers(ask: Ask, **names: str) -> dict[str, Any]:
 
 
 def _finish(reason: object) -> Finish | None:
-    if reason is None:
+    if reason is None or _broken(reason) is not None:
         return None
     return "length" if reason in ("length", "limit") else "stop"
+
+
+def _broken(reason: object) -> str | None:
+    return reason if isinstance(reason, str) and reason in BROKEN else None
 
 
 def _number(value: object) -> int | None:
@@ -125,6 +131,7 @@ def _read_vllm(event: dict[str, Any]) -> Piece:
         ids=_ids(choice.get("token_ids")),
         text=_text(choice.get("text")),
         finish=_finish(choice.get("finish_reason")),
+        broken=_broken(choice.get("finish_reason")),
         error=event.get("error"),
         prompt_tokens=_number(usage.get("prompt_tokens")),
         completion_tokens=_number(usage.get("completion_tokens")),
@@ -177,6 +184,10 @@ def _ask_llama_cpp(ask: Ask) -> dict[str, Any]:
         "stream": True,
         "return_tokens": True,
         "cache_prompt": True,
+        # Off, which is not this server's default: DeepSeek samples from all tokens.
+        "top_k": 0,
+        "min_p": 0.0,
+        "repeat_penalty": 1.0,
         **_numbers(ask),
     }
     if ask.constraint is not None and ask.constraint.kind == "json":

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.tokens import OutputReader, TokenPrompt, to_tokens
 from deepseek_messages.translation import faults
-from deepseek_messages.translation.catalogue import Encoding, Model, describe
+from deepseek_messages.translation.catalogue import MAX_OUTPUT, Encoding, Model, describe
 from deepseek_messages.translation.chat_json import decode_chunk
 from deepseek_messages.translation.dialects import TOKENS, Dialect
 from deepseek_messages.translation.faults import Fault, FaultKind
@@ -29,6 +29,7 @@ from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatRequest,
     ChatUsage,
+    ChunkChoice,
     CompletionTokensDetails,
 )
 
@@ -96,7 +97,7 @@ class TokensHttpUpstream(ChatHttpUpstream):
             credential=call.credential,
         )
         if reply.status == 200:
-            return _TokenStream(reply, self._server, reader, prompt)
+            return TokenStream(reply, self._server, reader, prompt)
         try:
             raise await self._status_fault(reply, call)
         finally:
@@ -128,7 +129,7 @@ class TokensHttpUpstream(ChatHttpUpstream):
             model,
             encoding=encoding,
             context_window=window,
-            max_output_tokens=min(model.max_output_tokens, window),
+            max_output_tokens=min(model.max_output_tokens, window, MAX_OUTPUT),
             thinks=True,
             sees=model.sees and self._server.images and encoding == "v4.1",
         )
@@ -158,11 +159,19 @@ class TokensHttpUpstream(ChatHttpUpstream):
             raise _refused(str(refusal)) from refusal
 
 
+def _is_event(payload: bytes) -> bool:
+    try:
+        _event(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def _refused(message: str) -> Fault:
     return Fault(FaultKind.REFUSED, message, status=400, upstream_status=400, transient=False)
 
 
-class _TokenStream:
+class TokenStream:
     """A ``ChatStream`` over a completion's events."""
 
     def __init__(
@@ -243,15 +252,19 @@ class _TokenStream:
         if not ids and not piece.ids:
             said = self._reader.text(text)
         chunks = [decode_chunk(each) for each in said]
+        if piece.broken is not None:  # it is told above, in the words of the chat route
+            chunks.append(ChatChunk(choices=[ChunkChoice(finish_reason=piece.broken)]))
         if piece.finish is not None:
             self._held += [decode_chunk(each) for each in self._reader.end(piece.finish)]
         return chunks
 
     def _last_frame(self) -> list[ChatChunk]:
-        """The body ended, perhaps without the empty line after its last event."""
+        """The body ended, perhaps without the empty line after its last event. What was cut in
+        the middle is dropped; the answer's missing end tells.
+        """
         chunks: list[ChatChunk] = []
         for payload in self._parser.end():
-            if payload.strip() not in (b"", DONE):
+            if _is_event(payload):
                 chunks += self._read(payload)
         return chunks + self._end()
 

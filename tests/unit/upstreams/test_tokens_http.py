@@ -1,9 +1,7 @@
 """Token ids in, tokens out, chat chunks up: vLLM, SGLang and llama.cpp, V4 and V4.1."""
 
-import http.client
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,8 +10,8 @@ import pytest
 from deepseek_messages.prompt.counting import measure_prompt
 from deepseek_messages.prompt.encoding import render, segments
 from deepseek_messages.prompt.tokenizer import TOKENIZER
-from deepseek_messages.settings import UpstreamSettings
 from deepseek_messages.translation.catalogue import Encoding
+from deepseek_messages.translation.dialects import TOKENS
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.reply import reply_stream
@@ -21,34 +19,22 @@ from deepseek_messages.translation.response import fold
 from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
 from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
-from deepseek_messages.web.app import create_app
-from deepseek_messages.web.protocol import BoundedProtocol
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatRequest,
-    Function,
     FunctionCall,
-    FunctionTool,
     JsonSchema,
     ResponseFormat,
-    ThinkingSwitch,
     ToolCall,
-    ToolMessage,
     UserMessage,
 )
 from deepseek_messages.wire.messages import Message
 from tests.support.answers import FakeSeal
-from tests.support.app import settings_for
 from tests.support.asgi import serve_app
-from tests.support.client import HELLO, MESSAGES
+from tests.support.token_route import CITY, MODELS, OFF, ON, SERVERS, chat, tools, written
 from tests.support.token_server import TokenServerFake
 
-GOLDEN = Path(__file__).parents[2] / "golden"
-MODELS: dict[Encoding, str] = {"v4": "DeepSeek-V4-Pro", "v4.1": "DeepSeek-V4.1-Flash"}
-SERVERS = sorted(TOKEN_SERVERS)
-CITY = msgspec.Raw(b'{"type":"object","properties":{"city":{"type":"string"}}}')
-TOOLS = [FunctionTool(Function(name=name, parameters=CITY)) for name in ("get_weather", "get_time")]
-ON, OFF = ThinkingSwitch("enabled"), ThinkingSwitch("disabled")
+TOOLS = tools("get_weather", "get_time")
 
 pytestmark = pytest.mark.anyio
 
@@ -82,11 +68,6 @@ def serve(stage: tuple[Stage, str]) -> Serve:
     return serve
 
 
-def chat(model: str = "DeepSeek-V4.1-Flash", **more: Any) -> ChatRequest:
-    given = {"messages": [UserMessage("Hi")], "thinking": OFF, "stream": True} | more
-    return ChatRequest(model=model, **given)
-
-
 async def read(upstream: TokensHttpUpstream, request: ChatRequest, **plan: Any) -> Message:
     """The answer as one message, through the state machine above."""
     machine = reply_stream(
@@ -107,81 +88,13 @@ async def read(upstream: TokensHttpUpstream, request: ChatRequest, **plan: Any) 
     return fold(events + machine.finish())
 
 
-def written(request: ChatRequest, answer: AssistantMessage, encoding: Encoding) -> str:
-    """What a model writes for ``answer``, by DeepSeek's own encoder: the prompt of the next turn
-    less the prompt of this one.
-    """
-    before = render(request, encoding).prompt
-    if answer.reasoning_content and not answer.tool_calls:  # the next prompt would leave it out
-        return f"{answer.reasoning_content}</think>{answer.content}"
-    results = [ToolMessage(tool_call_id=call.id, content="ok") for call in answer.tool_calls or ()]
-    both = msgspec.structs.replace(request, messages=[*request.messages, answer, *results])
-    after = render(both, encoding).prompt
-    assert after.startswith(before)
-    return after[len(before) :].partition("<｜end▁of▁sentence｜>")[0]
-
-
-# --- the golden conversations ---------------------------------------------------------------------
-
-CONVERSATIONS = [
-    "text_deepseek",
-    "thinking_deepseek",
-    "thinking_then_tool",
-    "parallel_calls_in_order",
-    "unicode",
-]
-
-
-def golden(name: str) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = json.loads((GOLDEN / name / "message.json").read_text())[
-        "content"
-    ]
-    return content
-
-
-def as_answer(content: list[dict[str, Any]]) -> AssistantMessage:
-    calls = [
-        ToolCall(
-            block["id"], FunctionCall(block["name"], json.dumps(block["input"], ensure_ascii=False))
-        )
-        for block in content
-        if block["type"] == "tool_use"
-    ]
-    texts = [block["text"] for block in content if block["type"] == "text"]
-    thoughts = [block["thinking"] for block in content if block["type"] == "thinking"]
-    return AssistantMessage(
-        content="".join(texts),
-        reasoning_content="".join(thoughts) or None,
-        tool_calls=calls or None,
-    )
-
-
 def plain(content: list[Any]) -> list[Any]:
     """Without what differs from answer to answer: ids and signatures."""
     blocks = json.loads(msgspec.json.encode(content))
     return [{k: v for k, v in block.items() if k not in ("id", "signature")} for block in blocks]
 
 
-@pytest.mark.parametrize("encoding", MODELS)
-@pytest.mark.parametrize("kind", SERVERS)
-@pytest.mark.parametrize("name", CONVERSATIONS)
-async def test_golden_answers_come_out_as_on_the_chat_route(
-    serve: Serve, name: str, kind: str, encoding: Encoding
-) -> None:
-    content = golden(name)
-    thinks = any(block["type"] == "thinking" for block in content)
-    names = sorted({block["name"] for block in content if block["type"] == "tool_use"})
-    tools = [FunctionTool(Function(name=each, parameters=CITY)) for each in names] or None
-    request = chat(MODELS[encoding], thinking=ON if thinks else OFF, tools=tools)
-    text = written(request, as_answer(content), encoding)
-    message = await read(
-        serve(TokenServerFake(kind, text, model=MODELS[encoding])),
-        request,
-        thinking=thinks,
-        tools=frozenset(names),
-    )
-    assert plain(message.content) == plain(content)
-    assert message.stop_reason == ("tool_use" if names else "end_turn")
+# --- the pieces -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -252,6 +165,14 @@ async def test_numbers_go_under_the_servers_names(serve: Serve, kind: str) -> No
     fake = TokenServerFake(kind)
     await read(serve(fake), chat(max_tokens=77, temperature=0.5, top_k=4))
     assert SAMPLING[kind](fake.asked[0]) == (77, 0.5, 4)
+
+
+async def test_llama_cpp_samples_from_all_tokens(serve: Serve) -> None:
+    """It narrows the choice by ``top_k`` and ``min_p`` unless told not to; DeepSeek does not."""
+    fake = TokenServerFake("llama.cpp")
+    await read(serve(fake), chat())
+    asked = fake.asked[0]
+    assert (asked["top_k"], asked["min_p"], asked["repeat_penalty"]) == (0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -406,21 +327,44 @@ async def test_what_the_encoder_refuses_is_the_callers_error(serve: Serve) -> No
     assert caught.value.status == 400
 
 
-def test_every_request_of_a_connection_goes_up_as_token_ids(tmp_path: Path) -> None:
-    fake = TokenServerFake("vllm", text="</think>Hello")
-    with serve_app(fake, lifespan="off") as server:
-        upstream = UpstreamSettings(kind="tokens", base_url=server.url, proxy_from_env=False)
-        app = create_app(settings_for(tmp_path, upstream=upstream, auth={"mode": "pass-through"}))
-        with serve_app(app, http=BoundedProtocol, proxy_headers=False) as running:
-            connection = http.client.HTTPConnection(running.host, running.port)
-            said = [ask(connection) for _ in range(3)]
-            connection.close()
-    assert said == ["Hello"] * 3
-    assert len(fake.asked) == 3
+async def test_the_most_output_is_deepseeks_whatever_the_model_is_called(serve: Serve) -> None:
+    """Its encoder refuses more than 384 K; the request is cut to what the model record allows."""
+    fake = TokenServerFake("vllm", model="my-finetune", window=1_048_576)
+    upstream = serve(fake, encoding="v4.1")
+    (model,) = await upstream.models()
+    assert (model.context_window, model.max_output_tokens) == (1_048_576, 393_216)
+    await upstream.aclose()
 
 
-def ask(connection: http.client.HTTPConnection) -> str:
-    headers = {"x-api-key": "sk-mine", "content-type": "application/json"}
-    connection.request("POST", MESSAGES, json.dumps(HELLO), headers)
-    said: str = json.load(connection.getresponse())["content"][0]["text"]
-    return said
+# What each effort of a client's comes to in the prompt (DeepSeek's "Thinking Mode": medium and
+# xhigh are high; deepseek-recipe 0.2.0: V4 has a text of 79 tokens for high and of 92 for max, V4.1
+# a number, where servers' copies of the encoder of September 2026 have 25, 50 and 100).
+EFFORTS: dict[str, dict[Encoding, str | int]] = {
+    "low": {"v4": 0, "v4.1": "Reasoning Effort: 50 "},
+    "medium": {"v4": 79, "v4.1": "Reasoning Effort: 75 "},
+    "high": {"v4": 79, "v4.1": "Reasoning Effort: 75 "},
+    "xhigh": {"v4": 79, "v4.1": "Reasoning Effort: 75 "},
+    "max": {"v4": 92, "v4.1": "Reasoning Effort: 100 "},
+}
+
+
+@pytest.mark.parametrize("encoding", MODELS)
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_efforts_are_deepseeks(effort: str, encoding: Encoding) -> None:
+    request = chat(thinking=ON, reasoning_effort=TOKENS.efforts[effort])
+    bare = chat(thinking=ON, reasoning_effort="low")
+    expected = EFFORTS[effort][encoding]
+    if isinstance(expected, str):
+        assert expected in render(request, encoding).prompt
+    else:
+        extra = measure_prompt(request, encoding).tokens - measure_prompt(bare, encoding).tokens
+        assert extra == expected
+
+
+async def test_a_request_that_cannot_be_rendered_has_no_count(serve: Serve) -> None:
+    upstream = serve(TokenServerFake("vllm", model="my-finetune"))
+    call = UpstreamCall(request=chat("my-finetune"))
+    assert await upstream.count_tokens(call) is None
+    with pytest.raises(Fault, match="the prompt encoding of my-finetune is not known"):
+        await upstream.open(call)
+    await upstream.aclose()
