@@ -32,6 +32,7 @@ from tests.support.client import Client, Reply, Stream
 # Shorter words mean something else as well ("a", "me"), and so do numbers and words of ours.
 SHORTEST_KEY = 4
 SHORTEST_PROMPT = 5
+LASTING_KEY = 6
 
 # From this length on a word is looked for within others, too.
 LONG = 12
@@ -102,7 +103,10 @@ class Watch:
                     yield " ".join(sample.labels.values())
 
     def forget(self) -> None:
-        """The test has ended. Keys stay: what was made for several tests is still in use."""
+        """The test has ended. Keys stay, since what was made for several tests is still in use; but
+        for short ones, which are other tests' words.
+        """
+        self.keys = {key for key in self.keys if len(key) >= LASTING_KEY}
         self.prompts.clear()
         self.models.clear()
         self.told.clear()
