@@ -65,6 +65,39 @@ def test_huge_bodies_are_refused(server: Callable[..., Served], messages: str, p
     assert s.upstream.played == []
 
 
+NEARLY = 31 * 1024 * 1024
+SAID = '[{"role": "user", "content": '
+
+# Bodies just below the limit of 32 MiB, which are refused before they are decoded.
+NEAR_THE_LIMIT: dict[str, tuple[str, str, str]] = {
+    "numbers": ("[", "1,", "values"),
+    "empty texts": ("[", '"",', "values"),
+    "lists in lists": ("", "[", "values"),
+    "empty objects": ("[", "{},", "objects"),
+    "messages": ("[", '{"role":"user","content":"a"},', "objects"),
+    "blocks": (SAID + "[", '{"type":"text","text":"a"},', "objects"),
+    "keys": ("[{", '"k":1,', "values"),
+    "escapes": (SAID + '"', "\\n", "escapes in its texts"),
+    "blanks": ("", " ", "bytes outside of texts"),
+    "a number": ("[", "9", "bytes outside of texts"),
+}
+
+
+@pytest.mark.parametrize("case", NEAR_THE_LIMIT.values(), ids=NEAR_THE_LIMIT)
+def test_bodies_near_the_limit_are_refused_before_they_are_decoded(
+    server: Callable[..., Served], case: tuple[str, str, str]
+) -> None:
+    s = server("open")
+    begin, often, what = case
+    messages = begin + often * (NEARLY // len(often))
+    body = f'{{"model": "m", "max_tokens": 1, "messages": {messages}'.encode()
+    status, kind, message = s.client.ask("POST", "/v1/messages", body).error()
+    assert (status, kind) == (400, "invalid_request_error")
+    assert message.startswith("The request body holds more than")
+    assert message.endswith(what)
+    assert s.upstream.played == []
+
+
 TEXTS = {
     "lone high surrogate": r"\ud800",
     "lone low surrogate": r"\udc00",

@@ -43,13 +43,12 @@ MAX_MESSAGES = 100_000
 # decoded: up to here the worst costs 9 ms (empty strings), which the event loop can bear.
 LARGE_BODY = 512 * 1024
 
-# JSON objects in one large request: two for each message of the longest history, and as many again
-# for a fourth of them. What they cost is not their bytes but their number (Jackson bounds tokens
-# likewise: maxTokenCount).
-MAX_OBJECTS = 250_000
+# JSON objects in one large request: two for each message of the longest history, and a tenth more.
+# What they cost is not their bytes but their number (Jackson's maxTokenCount bounds it likewise).
+MAX_OBJECTS = 220_000
 
-# Items of lists and members of objects in it: ten for each such message.
-MAX_VALUES = 1_000_000
+# Items of lists and members of objects in it: seven for each such message, and some more.
+MAX_VALUES = 750_000
 
 # Of them beside the messages: a thousand tools with a hundred values each.
 MAX_SETTINGS_VALUES = 100_000

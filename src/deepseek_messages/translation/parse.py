@@ -47,11 +47,16 @@ class _Messages(Struct):
 
 
 class _Shell(MessagesRequest, frozen=True, gc=False, kw_only=True):
-    """A request with its messages unread."""
+    """A request with each message unread."""
 
-    messages: Raw  # type: ignore[assignment]
+    messages: list[Raw]  # type: ignore[assignment]
 
 
+class _Anything(Struct, frozen=True, gc=False):
+    """An object, unread."""
+
+
+_objects_only = msgspec.json.Decoder(list[_Anything])
 _bare = msgspec.json.Decoder(_Messages)
 _shell = msgspec.json.Decoder(_Shell)
 
@@ -113,21 +118,26 @@ def _decode_in_pieces(body: bytes, size: large.Size) -> MessagesRequest:
     """
     try:
         if size.values > MAX_SETTINGS_VALUES:
-            large.check_settings(size, _bare.decode(body).messages)
+            _check_many(_bare.decode(body).messages, size)
         shell = _shell.decode(body)
     except msgspec.ValidationError as error:
         _whole.decode(body)
         raise _field_refusal(str(error)) from None
-    try:
-        items = _items.decode(shell.messages)
-    except msgspec.ValidationError as error:
-        raise _field_refusal(str(error), "messages") from None
-    _check_number(items)
+    _check_number(shell.messages)
     messages: list[InputMessage] = []
-    for first, batch in large.batches(items):
+    for first, batch in large.batches(shell.messages):
         messages += _decode_batch(first, batch)
     fields = {name: getattr(shell, name) for name in shell.__struct_fields__}
     return MessagesRequest(**{**fields, "messages": messages})
+
+
+def _check_many(messages: Raw, size: large.Size) -> None:
+    """Refuse what takes long to take apart already."""
+    large.check_settings(size, messages)
+    try:
+        _check_number(_objects_only.decode(messages))
+    except msgspec.ValidationError as error:
+        raise _field_refusal(str(error), "messages") from None
 
 
 def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
