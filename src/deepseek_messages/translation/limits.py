@@ -40,8 +40,12 @@ MAX_JSON_DEPTH = 128
 MAX_MESSAGES = 100_000
 
 # Bodies above this size are read and translated by a thread, and looked over before they are
-# decoded: up to here the worst costs 9 ms (empty strings), which the event loop can bear.
-LARGE_BODY = 512 * 1024
+# decoded: up to here the worst costs the event loop 10 ms (tools of nothing but a name).
+LARGE_BODY = 256 * 1024
+
+# Objects in a smaller one whose unknown blocks are kept, at half a microsecond each; if there are
+# more, it is refused for the first of them.
+MAX_MARKED_OBJECTS = 20_000
 
 # JSON objects in one large request: two for each message of the longest history, and a tenth more.
 # What they cost is not their bytes but their number (Jackson's maxTokenCount bounds it likewise).

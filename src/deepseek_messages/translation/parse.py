@@ -14,15 +14,15 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw, Struct
 
-from deepseek_messages.translation import large
+from deepseek_messages.translation import large, unknown_blocks
 from deepseek_messages.translation.limits import (
     LARGE_BODY,
     MAX_JSON_DEPTH,
+    MAX_MARKED_OBJECTS,
     MAX_MESSAGES,
     MAX_SETTINGS_VALUES,
 )
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.wire.content import ContentBlock, ToolResultContent
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 from deepseek_messages.wire.tools import Tool
 
@@ -31,10 +31,6 @@ ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _request = msgspec.json.Decoder(MessagesRequest)
-_object = msgspec.json.Decoder(dict[str, Raw])
-_objects = msgspec.json.Decoder(list[dict[str, Raw]])
-_items = msgspec.json.Decoder(list[Raw])
-_text = msgspec.json.Decoder(str)
 _whole = msgspec.json.Decoder(Raw)
 _message = msgspec.json.Decoder(InputMessage)
 _messages = msgspec.json.Decoder(list[InputMessage])
@@ -98,8 +94,11 @@ def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest
     """A field was wrong: perhaps only a block of an unknown type in a replayed answer."""
     try:
         _whole.decode(body)
-        if _may_be_unknown_block(str(error)):
-            return _request.decode(_mark_unknown_blocks(body))
+        if (
+            unknown_blocks.may_be_unknown_block(str(error))
+            and body.count(b'{"') <= MAX_MARKED_OBJECTS
+        ):
+            return _request.decode(unknown_blocks.mark_unknown_blocks(body))
     except msgspec.ValidationError as second:
         raise _field_refusal(str(second)) from None
     except msgspec.DecodeError as malformed:
@@ -145,12 +144,12 @@ def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
     try:
         if len(batch) == 1:  # perhaps megabytes: not copied
             return [_message.decode(batch[0])]
-        return _messages.decode(_list(batch))
+        return _messages.decode(msgspec.json.encode(batch))
     except msgspec.ValidationError as error:
         wrong = error
-    if _may_be_unknown_block(str(wrong)):
+    if unknown_blocks.may_be_unknown_block(str(wrong)):
         try:
-            return _messages.decode(_marked_messages(_list(batch)))
+            return _messages.decode(unknown_blocks.marked_messages(msgspec.json.encode(batch)))
         except msgspec.ValidationError as error:
             raise _batch_refusal(str(error), first) from None
     if len(batch) == 1:
@@ -161,77 +160,6 @@ def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
 def _batch_refusal(error: str, first: int) -> Refusal:
     moved = re.sub(r"`\$\[(\d+)\]", lambda at: f"`$[{first + int(at[1])}]", error)
     return _field_refusal(moved, "messages")
-
-
-# --- unknown blocks -------------------------------------------------------------------------------
-
-
-def _tags(union: object) -> frozenset[str]:
-    return frozenset(struct.__struct_config__.tag for struct in getattr(union, "__args__", ())) - {
-        "unknown"
-    }
-
-
-_RESULT_TAGS = _tags(ToolResultContent)
-_BLOCK_TAGS = _tags(ContentBlock)
-
-
-def _may_be_unknown_block(error: str) -> bool:
-    return error.startswith("Invalid value") and ".content[" in error
-
-
-def _mark_unknown_blocks(body: bytes) -> bytes:
-    """The body with blocks of unknown types wrapped, in assistant messages and tool results."""
-    request = _object.decode(body)
-    request["messages"] = Raw(_marked_messages(request["messages"]))
-    return msgspec.json.encode(request)
-
-
-def _marked_messages(data: bytes | Raw) -> bytes:
-    """A list of messages with its unknown blocks wrapped."""
-    messages = _objects.decode(data)
-    for message in messages:
-        if not _is_list(message.get("content")):
-            continue
-        assistant = bytes(message.get("role", b"")) == b'"assistant"'
-        blocks = _items.decode(message["content"])
-        message["content"] = _list([_marked(block, assistant) for block in blocks])
-    return msgspec.json.encode(messages)
-
-
-def _marked(block: Raw, assistant: bool) -> Raw:
-    if not bytes(block).lstrip().startswith(b"{"):
-        return block
-    fields = _object.decode(block)
-    kind = _type_of(fields)
-    if kind == "tool_result" and _is_list(fields.get("content")):
-        inner = [_wrapped(item, _RESULT_TAGS) for item in _items.decode(fields["content"])]
-        return Raw(msgspec.json.encode({**fields, "content": _list(inner)}))
-    return _wrapped(block, _BLOCK_TAGS) if assistant else block
-
-
-def _wrapped(block: Raw, known: frozenset[str]) -> Raw:
-    if not bytes(block).lstrip().startswith(b"{"):
-        return block
-    kind = _type_of(_object.decode(block))
-    if kind is None or kind in known:
-        return block
-    return Raw(msgspec.json.encode({"type": "unknown", "original_type": kind, "raw": block}))
-
-
-def _type_of(fields: dict[str, Raw]) -> str | None:
-    try:
-        return _text.decode(fields.get("type", b"null"))
-    except msgspec.ValidationError:
-        return None
-
-
-def _is_list(value: Raw | None) -> bool:
-    return value is not None and bytes(value).lstrip().startswith(b"[")
-
-
-def _list(items: Sequence[Raw]) -> Raw:
-    return Raw(msgspec.json.encode(items))
 
 
 # --- the checks that types cannot make ------------------------------------------------------------
