@@ -43,9 +43,9 @@ MAX_MESSAGES = 100_000
 # decoded: up to here the worst costs the event loop 10 ms (tools of nothing but a name).
 LARGE_BODY = 256 * 1024
 
-# Objects in a smaller one whose unknown blocks are kept, at half a microsecond each; if there are
+# Objects in a smaller one whose unknown blocks are kept, at two microseconds each; if there are
 # more, it is refused for the first of them.
-MAX_MARKED_OBJECTS = 20_000
+MAX_MARKED_OBJECTS = 5_000
 
 # JSON objects in one large request: two for each message of the longest history, and a tenth more.
 # What they cost is not their bytes but their number (Jackson's maxTokenCount bounds it likewise).

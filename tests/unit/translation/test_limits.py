@@ -50,7 +50,7 @@ LIMITS: dict[str, tuple[float, str]] = {
     ),
     "LARGE_BODY": (256 * KIB, LARGE + "test_a_small_body_is_not_looked_over"),
     "MAX_MARKED_OBJECTS": (
-        20_000,
+        5_000,
         UNIT + "translation/test_parse.py::test_far_too_many_unknown_blocks_are_not_kept",
     ),
     "MAX_OBJECTS": (220_000, LARGE + "test_what_a_request_may_hold"),
