@@ -239,12 +239,14 @@ def _say(texts: list[str | None], cited: str, parts: Sequence[ContentPart]) -> s
 
 def _call(block: ToolUseBlock, index: int, position: int, context: Context) -> ToolCall:
     context.call_ids.add(block.id)
-    if block.id in context.edits.inputs:
-        arguments = "{}"
-    elif deeper_than(MAX_JSON_DEPTH, block.input):
+    cleared = block.id in context.edits.inputs
+    arguments = "{}" if cleared else arguments_of(block.input)
+    if (
+        len(arguments) > MAX_JSON_DEPTH  # so that few are looked at
+        and arguments.count("{") + arguments.count("[") > MAX_JSON_DEPTH
+        and deeper_than(MAX_JSON_DEPTH, block.input)
+    ):
         raise Refusal(TOO_DEEP, path=f"{At(index, position)}.input")
-    else:
-        arguments = arguments_of(block.input)
     return ToolCall(upstream_id(block.id), FunctionCall(context.tools.name(block.name), arguments))
 
 
