@@ -43,7 +43,7 @@ MAX_MESSAGES = 100_000
 # decoded: up to here the worst costs the event loop 10 ms (tools of nothing but a name).
 LARGE_BODY = 256 * 1024
 
-# Objects in a smaller one whose unknown blocks are kept, at two microseconds each; if there are
+# Objects in a smaller body whose unknown blocks are kept, at two microseconds each; if there are
 # more, it is refused for the first of them.
 MAX_MARKED_OBJECTS = 5_000
 

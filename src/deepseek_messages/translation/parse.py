@@ -94,10 +94,7 @@ def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest
     """A field was wrong: perhaps only a block of an unknown type in a replayed answer."""
     try:
         _whole.decode(body)
-        if (
-            unknown_blocks.may_be_unknown_block(str(error))
-            and body.count(b'{"') <= MAX_MARKED_OBJECTS
-        ):
+        if unknown_blocks.may_be_unknown_block(str(error)) and _may_be_marked(body):
             return _request.decode(unknown_blocks.mark_unknown_blocks(body))
     except msgspec.ValidationError as second:
         raise _field_refusal(str(second)) from None
@@ -106,6 +103,11 @@ def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest
     except RecursionError:
         raise Refusal(_DEPTH_MESSAGE) from None
     raise _field_refusal(str(error)) from None
+
+
+def _may_be_marked(body: bytes) -> bool:
+    """Whether it takes not too long, or there is a thread for it."""
+    return len(body) > LARGE_BODY or body.count(b'{"') <= MAX_MARKED_OBJECTS
 
 
 # --- in pieces ------------------------------------------------------------------------------------
