@@ -1,11 +1,13 @@
 """Bodies that are wrong in one place: refused in the envelope, the place named, never a 5xx."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from tests.security.malformed import WHOLE, cases, made
 from tests.support.app import Served
+from tests.support.in_pieces import decode_in_pieces, outcome, whole
 
 CASES = list(cases(made()))
 PLACES = sorted({place for place, _, _ in CASES})
@@ -35,6 +37,13 @@ def test_a_wrong_type_is_refused_by_its_place(
         assert message.startswith(named(place)), (kind, message)
         assert len(reply.body) < 2_000
     assert s.upstream.played == []
+
+
+def test_in_a_large_body_the_same_place_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode_in_pieces(monkeypatch)
+    for place, kind, body in CASES:
+        data = json.dumps(body).encode()
+        assert outcome(data) == whole(data), (place, kind)
 
 
 MANY = 1_000_000

@@ -7,46 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from deepseek_messages.translation import large, limits, parse, structure
+from deepseek_messages.translation import large, limits, parse
 from deepseek_messages.translation.parse import parse_request
-from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.content import UnknownBlock
-from deepseek_messages.wire.messages import MessagesRequest
 from tests.property.conversations import request
 from tests.property.test_prefix import odd_message
 from tests.support.generated import cases, several
+from tests.support.in_pieces import decode_in_pieces, outcome, whole
 from tests.unit.translation.test_parse import FIELDS, HELLO, SYNTAX, body, refusal_of, said
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Every body is large, and in pieces."""
-    monkeypatch.setattr(parse, "LARGE_BODY", 0)
-    monkeypatch.setattr(parse, "MAX_SETTINGS_VALUES", 0)
-    monkeypatch.setattr(structure, "SLICE", 7)
-    for name, value in {
-        "SLICE": 7,
-        "ONE_CALL_VALUES": 0,
-        "ONE_CALL_BYTES": 0,
-        "_BATCH_BYTES": 60,
-        "_BATCH_ITEMS": 2,
-    }.items():
-        monkeypatch.setattr(large, name, value)
+    decode_in_pieces(monkeypatch)
     return monkeypatch
-
-
-def outcome(data: bytes) -> MessagesRequest | str:
-    try:
-        return parse_request(data, counting=True)
-    except Refusal as refusal:
-        return refusal.message
-
-
-def whole(data: bytes) -> MessagesRequest | str:
-    """What one call makes of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parse, "LARGE_BODY", len(data))
-        return outcome(data)
 
 
 @cases(400)
