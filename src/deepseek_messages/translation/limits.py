@@ -43,6 +43,11 @@ MAX_MESSAGES = 100_000
 # decoded: up to here the worst costs the event loop 10 ms (tools of nothing but a name).
 LARGE_BODY = 256 * 1024
 
+# From this size on a smaller body is asked for the number of its parts (messages, blocks, tools),
+# and translated by a thread if it has so many: a part takes up to 10 microseconds.
+DENSE_BODY = 64 * 1024
+DENSE_PARTS = 1_000
+
 # Objects in a smaller body whose unknown blocks are kept, at two microseconds each; if there are
 # more, it is refused for the first of them.
 MAX_MARKED_OBJECTS = 5_000

@@ -126,3 +126,23 @@ def test_what_one_call_decodes_quickly_is_decoded_in_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(parse, "LARGE_BODY", 0)
     monkeypatch.setattr(large, "batches", None)
     assert parse_request(body(messages=said({"type": "text", "text": "{" * 99}))).messages
+
+
+MANY_PARTS = {
+    "messages": {"messages": [HELLO] * 11},
+    "blocks": {"messages": said(*[OBJECT] * 10)},
+    "tools": {"tools": [{"name": "t"}] * 10},
+}
+
+
+@pytest.mark.parametrize("fields", MANY_PARTS.values(), ids=MANY_PARTS)
+def test_a_request_of_many_parts_is_for_a_thread(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    made = parse_request(body(**fields))
+    monkeypatch.setattr(large, "DENSE_PARTS", 10)
+    assert not large.is_large(limits.DENSE_BODY, made)
+    assert large.is_large(limits.DENSE_BODY + 1, made)
+    monkeypatch.setattr(large, "DENSE_PARTS", 11)
+    assert not large.is_large(limits.LARGE_BODY, made)
+    assert large.is_large(limits.LARGE_BODY + 1, made)

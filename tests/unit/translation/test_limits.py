@@ -49,6 +49,8 @@ LIMITS: dict[str, tuple[float, str]] = {
         UNIT + "translation/test_parse.py::test_as_many_messages_as_may_be_are_accepted",
     ),
     "LARGE_BODY": (256 * KIB, LARGE + "test_a_small_body_is_not_looked_over"),
+    "DENSE_BODY": (64 * KIB, LARGE + "test_a_request_of_many_parts_is_for_a_thread"),
+    "DENSE_PARTS": (1_000, LARGE + "test_a_request_of_many_parts_is_for_a_thread"),
     "MAX_MARKED_OBJECTS": (
         5_000,
         UNIT + "translation/test_parse.py::test_far_too_many_unknown_blocks_are_not_kept",
@@ -72,6 +74,11 @@ LIMITS: dict[str, tuple[float, str]] = {
     "IDLE_TIMEOUT": (
         240,
         "tests/faults/test_chat_matrix.py::test_a_streamed_answer_ends_as_documented",
+    ),
+    "SILENCE_AFTER": (
+        30,
+        UNIT + "upstreams/test_silence.py::"
+        "test_one_is_silent_once_the_longest_wait_lasts_so_long_without_a_word",
     ),
     "CONNECT_TIMEOUT": (
         5,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.service import answerer
 from deepseek_messages.web import bodies, count, messages
 from tests.support.app import served
 from tests.support.client import HELLO
@@ -45,3 +46,21 @@ def test_a_body_in_pieces_is_put_together(monkeypatch: pytest.MonkeyPatch, most:
     body = HELLO | {"metadata": {"user_id": "x" * 500_000}}
     with served() as s:
         assert s.client.post(body).status == 200
+
+
+@pytest.mark.parametrize(("parts", "by_thread"), [(3_000, True), (30, False)])
+def test_a_request_of_many_parts_is_translated_by_a_thread(
+    monkeypatch: pytest.MonkeyPatch, parts: int, by_thread: bool
+) -> None:
+    places: list[bool] = []
+    translate = answerer.to_chat
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        places.append(on_the_loop())
+        return translate(*arguments, **options)
+
+    monkeypatch.setattr(answerer, "to_chat", watched)
+    content = [{"type": "text", "text": "x" * (90_000 // parts)}] * parts
+    with served() as s:
+        assert s.client.post({**HELLO, "messages": [{"role": "user", "content": content}]}).status
+    assert set(places) == {not by_thread}
