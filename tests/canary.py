@@ -2,30 +2,44 @@
 
 Whatever a test sends through ``tests.support.client``, or any client to a server of this process,
 is a canary, and so is every ``Secret`` of its settings. Logs of every test pass through the real
-redaction into a sink; they, every metric, and the bodies of errors are searched when it ends.
+redaction into a sink; they, every metric, the bodies of errors and the error events of streams are
+searched when it ends. So is what servers in processes of their own write to stderr, and what they
+answer to ``GET /metrics``.
 """
 
 import gc
 import logging
+import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
 
+import deepseek_messages
 from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.settings import Secret
 from deepseek_messages.telemetry import logs
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.wire.messages import MessagesRequest
-from tests.support.client import Client, Reply
+from tests.support.client import Client, Reply, Stream
 
-# Shorter words mean something else as well ("ping", "a", "me").
-SHORTEST_KEY = 6
-SHORTEST_PROMPT = 12
+# Shorter words mean something else as well ("a", "me"), and so do numbers and words of ours.
+SHORTEST_KEY = 4
+SHORTEST_PROMPT = 5
+LASTING_KEY = 6
+
+MOST_PROMPTS = 2_000
+
+# From this length on a word is looked for within others, too.
+LONG = 12
+
+SOURCE = Path(deepseek_messages.__file__).parent
 
 CREDENTIALS = ("x-api-key", "authorization", "proxy-authorization")
 
@@ -43,16 +57,34 @@ class Watch:
         self.told: list[str] = []
         self.metrics: weakref.WeakSet[Metrics] = weakref.WeakSet()
         self.recent: list[Metrics] = []  # made by this test, which may have dropped them
+        self.found: list[str] = []  # by this test, before it forgot what it had said
 
     def sent(self, body: object, headers: Any = None) -> None:
         """A request: its words and its credentials must not be told."""
         for name, value in dict(headers or {}).items():
             if str(name).lower() in CREDENTIALS:
                 self.key(str(value).removeprefix("Bearer ").strip())
+        if len(self.prompts) > MOST_PROMPTS:  # some tests send thousands of requests
+            self.found = self.leaks()
+            self.prompts.clear()
+            self.told.clear()
         if isinstance(body, dict):
             self.models.add(str(body.get("model")))
             for name in ("system", "messages", "tools", "metadata"):
                 self.prompts.update(_words(body.get(name)))
+
+    def tell(self, text: str) -> None:
+        """What a server told whoever may read its logs, metrics and errors."""
+        self.told.append(text)
+
+    def answered(self, status: int, body: bytes) -> None:
+        """An answer: errors tell, also within a stream, and so do metrics."""
+        text = body.decode("utf-8", "replace")
+        if status >= 400 or text.startswith("# HELP"):
+            self.tell(text)
+        for event in text.split("\n\n"):
+            if event.startswith("event: error"):
+                self.tell(event)
 
     def key(self, value: str) -> None:
         """A credential."""
@@ -64,11 +96,11 @@ class Watch:
         places = dict.fromkeys([*self.told, *self._metrics()])
         names = "\0".join(self.models)
         prompts = [prompt for prompt in self.prompts if prompt not in names]
-        return [
+        return self.found + [
             f"{secret!r} in {place[:200]!r}"
             for place in places
             for secret in (*self.keys, *prompts)
-            if secret in place
+            if secret in place and _stands_in(secret, place) and not _is_ours(secret)
         ]
 
     def _metrics(self) -> Iterator[str]:
@@ -78,11 +110,32 @@ class Watch:
                     yield " ".join(sample.labels.values())
 
     def forget(self) -> None:
-        """The test has ended. Keys stay: what was made for several tests is still in use."""
+        """The test has ended. Keys stay, since what was made for several tests is still in use; but
+        for short ones, which are other tests' words.
+        """
+        self.keys = {key for key in self.keys if len(key) >= LASTING_KEY}
         self.prompts.clear()
         self.models.clear()
         self.told.clear()
         self.recent.clear()
+        self.found.clear()
+
+
+def _stands_in(secret: str, place: str) -> bool:
+    """A short one counts only where it is a word of its own."""
+    if len(secret) >= LONG:
+        return True
+    return re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", place) is not None
+
+
+def _is_ours(word: str) -> bool:
+    """A number, or a word that this server says by itself: generated requests say them, too."""
+    return word.isdecimal() or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", _source()) is not None
+
+
+@cache
+def _source() -> str:
+    return "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
 
 
 def _words(value: object) -> Iterator[str]:
@@ -108,7 +161,7 @@ class _Tee:
         self._out = out
 
     def write(self, text: str) -> Any:
-        WATCH.told.append(text)
+        WATCH.tell(text)
         return self._out.write(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -119,7 +172,7 @@ class _Sink:
     """A place for logs that nobody else wants."""
 
     def write(self, text: str) -> None:
-        WATCH.told.append(text)
+        WATCH.tell(text)
 
     def flush(self) -> None:
         pass
@@ -145,7 +198,7 @@ def pytest_configure(config: pytest.Config) -> None:
         configured(level, style, None if out is None else _Tee(out))  # type: ignore[arg-type]
 
     def capture(self: Any, logger: Any, name: str, event: Any) -> Any:
-        WATCH.told.append(logs._as_json(logger, name, logs._redacted(logger, name, dict(event))))
+        WATCH.tell(logs._as_json(logger, name, logs._redacted(logger, name, dict(event))))
         return captured(self, logger, name, event)
 
     _put(Secret, "__init__", secret)
@@ -174,6 +227,7 @@ def _follow_answers() -> None:
     clients are told in errors.
     """
     original, quick, whole = Answerer.answer, Answerer.answer_now, Reply.__init__
+    event = Stream.next
 
     async def answer(
         self: Any, request: MessagesRequest, caller: Any, *args: Any, **more: Any
@@ -189,12 +243,19 @@ def _follow_answers() -> None:
 
     def reply(self: Any, status: int, headers: Any, body: bytes) -> None:
         whole(self, status, headers, body)
-        if status >= 400:
-            WATCH.told.append(body.decode("utf-8", "replace"))
+        WATCH.answered(status, body)
 
     _put(Answerer, "answer", answer)
     _put(Answerer, "answer_now", answer_now)
+
+    def next_event(self: Any) -> Any:
+        found = event(self)
+        if found is not None and found["type"] == "error":
+            WATCH.tell(str(found))
+        return found
+
     _put(Reply, "__init__", reply)
+    _put(Stream, "next", next_event)
 
 
 @contextmanager

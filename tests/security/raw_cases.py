@@ -146,6 +146,7 @@ BODIES = [
     case("chunk ends in LF only", POST + CHUNKED + b"\r\n5\nhello\n0\n\n", *REFUSED),
     case("chunk extension of a megabyte", POST + CHUNKED + b"\r\n5;a=" + b"b" * 1_000_000 + b"\r\nhello\r\n0\r\n\r\n", 400, 413, 431, 0),
     case("chunk extension", POST + CHUNKED + CLOSE + b"\r\n%x;a=b\r\n%s\r\n0\r\n\r\n" % (len(PROMPT), PROMPT), 200, 400),
+    case("a long extension for every byte", POST + CHUNKED + CLOSE + b"\r\n" + b"".join(b"1;a=%s\r\n%c\r\n" % (b"b" * 100, byte) for byte in PROMPT + b" " * 2_000) + b"0\r\n\r\n", *REFUSED),
     case("trailer", POST + CHUNKED + CLOSE + b"\r\n" + chunks(PROMPT) + b"0\r\nx-api-key: other\r\n\r\n", 200, 400),
     case("trailers of a megabyte", POST + CHUNKED + b"\r\n" + chunks(PROMPT) + b"0\r\n" + b"x: y\r\n" * 170_000 + b"\r\n", 200, 400, 431, 0),
     case("trailer with a length", POST + CHUNKED + CLOSE + b"\r\n" + chunks(PROMPT) + b"0\r\ncontent-length: 1\r\n\r\n", 200, 400),

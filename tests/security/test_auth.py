@@ -103,3 +103,21 @@ def test_a_key_that_was_removed_opens_no_connection_that_is_kept() -> None:
         file.remove("late")
         assert ask() == 401
         connection.close()
+
+
+def test_a_flood_of_wrong_keys_on_kept_connections_reaches_nothing() -> None:
+    """Also on connections whose head is known, with keys that are all new or always the same."""
+    with served(auth=KEYS) as s:
+        connections = [
+            http.client.HTTPConnection(s.app.host, s.app.port, timeout=WAIT_SECONDS)
+            for _ in range(4)
+        ]
+        for number in range(100):
+            for place, connection in enumerate(connections):
+                key = "dsm-wrong" if place % 2 else f"dsm-wrong-{number}"
+                connection.request("POST", "/v1/messages", json.dumps(HELLO), {"x-api-key": key})
+                assert read_reply(connection).status == 401
+        assert s.upstream.played == []
+        assert s.client.post(HELLO, x_api_key=KEY).status == 200
+        for connection in connections:
+            connection.close()

@@ -1,11 +1,13 @@
 """Bodies that are wrong in one place: refused in the envelope, the place named, never a 5xx."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from tests.security.malformed import WHOLE, cases, made
 from tests.support.app import Served
+from tests.support.in_pieces import decode_in_pieces, outcome, whole
 
 CASES = list(cases(made()))
 PLACES = sorted({place for place, _, _ in CASES})
@@ -37,6 +39,13 @@ def test_a_wrong_type_is_refused_by_its_place(
     assert s.upstream.played == []
 
 
+def test_in_a_large_body_the_same_place_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode_in_pieces(monkeypatch)
+    for place, kind, body in CASES:
+        data = json.dumps(body).encode()
+        assert outcome(data) == whole(data), (place, kind)
+
+
 MANY = 1_000_000
 
 HUGE: dict[str, str] = {
@@ -62,6 +71,39 @@ def test_huge_bodies_are_refused(server: Callable[..., Served], messages: str, p
     reply = s.client.ask("POST", path, body)
     assert reply.error()[:2] == (400, "invalid_request_error")
     assert len(reply.body) < 2_000
+    assert s.upstream.played == []
+
+
+NEARLY = 31 * 1024 * 1024
+SAID = '[{"role": "user", "content": '
+
+# Bodies just below the limit of 32 MiB, which are refused before they are decoded.
+NEAR_THE_LIMIT: dict[str, tuple[str, str, str]] = {
+    "numbers": ("[", "1,", "values"),
+    "empty texts": ("[", '"",', "values"),
+    "lists in lists": ("", "[", "values"),
+    "empty objects": ("[", "{},", "objects"),
+    "messages": ("[", '{"role":"user","content":"a"},', "objects"),
+    "blocks": (SAID + "[", '{"type":"text","text":"a"},', "objects"),
+    "keys": ("[{", '"k":1,', "values"),
+    "escapes": (SAID + '"', "\\n", "escapes in its texts"),
+    "blanks": ("", " ", "bytes outside of texts"),
+    "a number": ("[", "9", "bytes outside of texts"),
+}
+
+
+@pytest.mark.parametrize("case", NEAR_THE_LIMIT.values(), ids=NEAR_THE_LIMIT)
+def test_bodies_near_the_limit_are_refused_before_they_are_decoded(
+    server: Callable[..., Served], case: tuple[str, str, str]
+) -> None:
+    s = server("open")
+    begin, often, what = case
+    messages = begin + often * (NEARLY // len(often))
+    body = f'{{"model": "m", "max_tokens": 1, "messages": {messages}'.encode()
+    status, kind, message = s.client.ask("POST", "/v1/messages", body).error()
+    assert (status, kind) == (400, "invalid_request_error")
+    assert message.startswith("The request body holds more than")
+    assert message.endswith(what)
     assert s.upstream.played == []
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.canary import WATCH
 from tests.support.client import Client
 
 
@@ -26,7 +27,8 @@ def serve_program(
     directory: Path, upstream: str, settings: str = ""
 ) -> AbstractContextManager[Program]:
     """Serve the chat server at the URL ``upstream`` until the block ends, by force if it must be.
-    ``settings`` are further lines of ``[server]``; files are kept in ``directory``.
+    ``settings`` are further lines of ``[server]``; files are kept in ``directory``. What it logs is
+    watched (``tests/canary.py``).
     """
     config = directory / "settings.toml"
     config.write_text(
@@ -43,13 +45,15 @@ def serve_config(
     """Serve as the settings file says until the block ends. A key that is made at the start is
     the client's, else it has one of its own.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deepseek_messages", "serve", "--config", str(config), *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={"PATH": os.environ["PATH"], "HOME": str(config.parent), **(env or {})},
-    )
+    log = config.with_name("log")
+    with log.open("a") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deepseek_messages", "serve", "--config", str(config), *flags],
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+            env={"PATH": os.environ["PATH"], "HOME": str(config.parent), **(env or {})},
+        )
     try:
         assert process.stdout is not None
         key, port = None, 0
@@ -68,3 +72,4 @@ def serve_config(
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+        WATCH.tell(log.read_text())

@@ -14,13 +14,11 @@ from deepseek_messages.translation import thinking
 from deepseek_messages.translation.blocks import At, Context, parts_of
 from deepseek_messages.translation.citations import mark
 from deepseek_messages.translation.compaction import HEAD, summarised
-from deepseek_messages.translation.hosted import Piece, pieces
-from deepseek_messages.translation.limits import MAX_JSON_DEPTH
+from deepseek_messages.translation.hosted import NOTHING, Piece, pieces
 from deepseek_messages.translation.notes import Action
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.results import PendingCall, Turn, plain_turn, with_system
 from deepseek_messages.translation.sources import read_citations
-from deepseek_messages.translation.structure import deeper_than
 from deepseek_messages.translation.system import JOINT
 from deepseek_messages.translation.tool_names import upstream_id
 from deepseek_messages.translation.tools import arguments_of
@@ -43,10 +41,7 @@ from deepseek_messages.wire.content import (
 )
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 
-TOO_DEEP = f"nested more than {MAX_JSON_DEPTH} levels deep"
-
 _NOTHING = frozenset({b"null", b"[]", b"{}"})
-_NO_SUMMARY = CompactionBlock(content=None)
 
 
 def conversation(request: MessagesRequest, context: Context, system: str) -> list[ChatMessage]:
@@ -92,9 +87,8 @@ def _after_summary(messages: list[InputMessage]) -> tuple[Sequence[InputMessage]
     assert isinstance(summary, CompactionBlock)
     head = [InputMessage(role="user", content=HEAD + (summary.content or ""))]
     if rest := content[position + 1 :]:
-        # Blocks that say nothing stand for what was left out: notes and refusals count from there.
-        padding = [_NO_SUMMARY] * (position + 1)
-        head.append(replace(messages[index], content=[*padding, *rest]))
+        kept = [*[NOTHING] * (position + 1), *rest]
+        head.append(replace(messages[index], content=kept))
     after = range(index + 1, len(messages))
     return head + messages[index + 1 :], [*[index] * len(head), *after]
 
@@ -180,7 +174,7 @@ def _answer(
         messages.append(_assistant(message.content, None, [], index, context))
         return []
     pending: list[PendingCall] = []
-    for piece in pieces(message, context):
+    for piece in pieces(message, index, context):
         answer, pending = _spoken(piece, index, context)
         if answer is not None:
             messages.append(answer)
@@ -239,12 +233,8 @@ def _say(texts: list[str | None], cited: str, parts: Sequence[ContentPart]) -> s
 
 def _call(block: ToolUseBlock, index: int, position: int, context: Context) -> ToolCall:
     context.call_ids.add(block.id)
-    if block.id in context.edits.inputs:
-        arguments = "{}"
-    elif deeper_than(MAX_JSON_DEPTH, block.input):
-        raise Refusal(TOO_DEEP, path=f"{At(index, position)}.input")
-    else:
-        arguments = arguments_of(block.input)
+    cleared = block.id in context.edits.inputs
+    arguments = "{}" if cleared else arguments_of(block.input, index, position)
     return ToolCall(upstream_id(block.id), FunctionCall(context.tools.name(block.name), arguments))
 
 

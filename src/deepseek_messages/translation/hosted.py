@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from deepseek_messages.translation.result_text import Reading
 from deepseek_messages.translation.round_parts import tool_text
@@ -16,6 +17,7 @@ from deepseek_messages.translation.tool_names import upstream_id
 from deepseek_messages.translation.tools import arguments_of
 from deepseek_messages.wire.chat import FunctionCall, ToolCall, ToolMessage
 from deepseek_messages.wire.content import (
+    CompactionBlock,
     ContentBlock,
     McpToolResultBlock,
     McpToolUseBlock,
@@ -28,6 +30,9 @@ from deepseek_messages.wire.messages import InputMessage
 
 if TYPE_CHECKING:
     from deepseek_messages.translation.blocks import Context
+
+# A block that says nothing, in place of one that is told elsewhere: the places of others stay.
+NOTHING = CompactionBlock(content=None)
 
 HostedCall = ServerToolUseBlock | McpToolUseBlock
 HostedResult = (
@@ -47,8 +52,10 @@ class Piece(Struct, frozen=True, kw_only=True):
     results: tuple[ToolMessage, ...] = ()
 
 
-def pieces(message: InputMessage, context: "Context") -> list[Piece]:
-    """The turns in which the model wrote ``message``: one, unless tools ran here in between."""
+def pieces(message: InputMessage, index: int, context: "Context") -> list[Piece]:
+    """The turns in which the model wrote ``message``, number ``index``: one, unless tools ran here
+    in between. Raises ``Refusal`` for a call that is nested too deeply.
+    """
     book = context.tools
     if not book.server or message.content is None or isinstance(message.content, str):
         return [Piece(message=message)]
@@ -65,7 +72,13 @@ def pieces(message: InputMessage, context: "Context") -> list[Piece]:
     if not found:
         return [Piece(message=message)]
     return [
-        _piece(InputMessage(role=message.role, content=blocks), start, names, found, context)
+        _piece(
+            Piece(message=replace(message, content=blocks), start=start),
+            index,
+            names,
+            found,
+            context,
+        )
         for start, blocks in _cut(message.content, found)
     ]
 
@@ -86,29 +99,36 @@ def _cut(
 
 
 def _piece(
-    part: InputMessage,
-    start: int,
+    part: Piece,
+    index: int,
     names: dict[str, str],
     found: dict[str, HostedResult],
     context: "Context",
 ) -> Piece:
+    """``part`` with its calls and their results apart; blocks that say nothing stand for them, so
+    that the others keep their places.
+    """
     calls: list[ToolCall] = []
     results: list[ToolMessage] = []
     rest: list[ContentBlock] = []
-    for block in part.content or ():
+    for position, block in enumerate(part.message.content or (), part.start):
         assert not isinstance(block, str)
         if isinstance(block, HostedCall) and block.id in found:
             name = names[block.id]
             call_id = upstream_id(block.id)
-            calls.append(ToolCall(call_id, FunctionCall(name, arguments_of(block.input))))
+            arguments = arguments_of(block.input, index, position)
+            calls.append(ToolCall(call_id, FunctionCall(name, arguments)))
             tool = context.tools.server[name]
             text = _text(tool, found[block.id], context)
             results.append(ToolMessage(tool_call_id=call_id, content=text))
-        elif not (isinstance(block, HostedResult) and block.tool_use_id in found):
+            rest.append(NOTHING)
+        elif isinstance(block, HostedResult) and block.tool_use_id in found:
+            rest.append(NOTHING)
+        else:
             rest.append(block)
-    return Piece(
-        message=InputMessage(role=part.role, content=rest),
-        start=start,
+    return replace(
+        part,
+        message=replace(part.message, content=rest),
         calls=tuple(calls),
         results=tuple(results),
     )

@@ -40,16 +40,24 @@ MAX_JSON_DEPTH = 128
 MAX_MESSAGES = 100_000
 
 # Bodies above this size are read and translated by a thread, and looked over before they are
-# decoded: up to here the worst costs 9 ms (empty strings), which the event loop can bear.
-LARGE_BODY = 512 * 1024
+# decoded: up to here the worst costs the event loop 10 ms (tools of nothing but a name).
+LARGE_BODY = 256 * 1024
 
-# JSON objects in one large request: two for each message of the longest history, and as many again
-# for a fourth of them. What they cost is not their bytes but their number (Jackson bounds tokens
-# likewise: maxTokenCount).
-MAX_OBJECTS = 250_000
+# From this size on a smaller body is asked for the number of its parts (messages, blocks, tools),
+# and translated by a thread if it has so many: a part takes up to 10 microseconds.
+DENSE_BODY = 64 * 1024
+DENSE_PARTS = 1_000
 
-# Items of lists and members of objects in it: ten for each such message.
-MAX_VALUES = 1_000_000
+# Objects in a smaller body whose unknown blocks are kept, at two microseconds each; if there are
+# more, it is refused for the first of them.
+MAX_MARKED_OBJECTS = 5_000
+
+# JSON objects in one large request: two for each message of the longest history, and a tenth more.
+# What they cost is not their bytes but their number (Jackson's maxTokenCount bounds it likewise).
+MAX_OBJECTS = 220_000
+
+# Items of lists and members of objects in it: seven for each such message, and some more.
+MAX_VALUES = 750_000
 
 # Of them beside the messages: a thousand tools with a hundred values each.
 MAX_SETTINGS_VALUES = 100_000

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw, Struct
 
-from deepseek_messages.translation import large
+from deepseek_messages.translation import large, unknown_blocks
 from deepseek_messages.translation.limits import (
     LARGE_BODY,
     MAX_JSON_DEPTH,
+    MAX_MARKED_OBJECTS,
     MAX_MESSAGES,
     MAX_SETTINGS_VALUES,
 )
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.wire.content import ContentBlock, ToolResultContent
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 from deepseek_messages.wire.tools import Tool
 
@@ -31,10 +31,6 @@ ROLES = frozenset({"user", "assistant", "system", "ctx", "msg"})
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _request = msgspec.json.Decoder(MessagesRequest)
-_object = msgspec.json.Decoder(dict[str, Raw])
-_objects = msgspec.json.Decoder(list[dict[str, Raw]])
-_items = msgspec.json.Decoder(list[Raw])
-_text = msgspec.json.Decoder(str)
 _whole = msgspec.json.Decoder(Raw)
 _message = msgspec.json.Decoder(InputMessage)
 _messages = msgspec.json.Decoder(list[InputMessage])
@@ -47,11 +43,16 @@ class _Messages(Struct):
 
 
 class _Shell(MessagesRequest, frozen=True, gc=False, kw_only=True):
-    """A request with its messages unread."""
+    """A request with each message unread."""
 
-    messages: Raw  # type: ignore[assignment]
+    messages: list[Raw]  # type: ignore[assignment]
 
 
+class _Anything(Struct, frozen=True, gc=False):
+    """An object, unread."""
+
+
+_objects_only = msgspec.json.Decoder(list[_Anything])
 _bare = msgspec.json.Decoder(_Messages)
 _shell = msgspec.json.Decoder(_Shell)
 
@@ -93,8 +94,8 @@ def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest
     """A field was wrong: perhaps only a block of an unknown type in a replayed answer."""
     try:
         _whole.decode(body)
-        if _may_be_unknown_block(str(error)):
-            return _request.decode(_mark_unknown_blocks(body))
+        if unknown_blocks.may_be_unknown_block(str(error)) and _may_be_marked(body):
+            return _request.decode(unknown_blocks.mark_unknown_blocks(body))
     except msgspec.ValidationError as second:
         raise _field_refusal(str(second)) from None
     except msgspec.DecodeError as malformed:
@@ -102,6 +103,11 @@ def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest
     except RecursionError:
         raise Refusal(_DEPTH_MESSAGE) from None
     raise _field_refusal(str(error)) from None
+
+
+def _may_be_marked(body: bytes) -> bool:
+    """Whether it takes not too long, or there is a thread for it."""
+    return len(body) > LARGE_BODY or body.count(b'{"') <= MAX_MARKED_OBJECTS
 
 
 # --- in pieces ------------------------------------------------------------------------------------
@@ -113,21 +119,26 @@ def _decode_in_pieces(body: bytes, size: large.Size) -> MessagesRequest:
     """
     try:
         if size.values > MAX_SETTINGS_VALUES:
-            large.check_settings(size, _bare.decode(body).messages)
+            _check_many(_bare.decode(body).messages, size)
         shell = _shell.decode(body)
     except msgspec.ValidationError as error:
         _whole.decode(body)
         raise _field_refusal(str(error)) from None
-    try:
-        items = _items.decode(shell.messages)
-    except msgspec.ValidationError as error:
-        raise _field_refusal(str(error), "messages") from None
-    _check_number(items)
+    _check_number(shell.messages)
     messages: list[InputMessage] = []
-    for first, batch in large.batches(items):
+    for first, batch in large.batches(shell.messages):
         messages += _decode_batch(first, batch)
     fields = {name: getattr(shell, name) for name in shell.__struct_fields__}
     return MessagesRequest(**{**fields, "messages": messages})
+
+
+def _check_many(messages: Raw, size: large.Size) -> None:
+    """Refuse what takes long to take apart already."""
+    large.check_settings(size, messages)
+    try:
+        _check_number(_objects_only.decode(messages))
+    except msgspec.ValidationError as error:
+        raise _field_refusal(str(error), "messages") from None
 
 
 def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
@@ -135,12 +146,12 @@ def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
     try:
         if len(batch) == 1:  # perhaps megabytes: not copied
             return [_message.decode(batch[0])]
-        return _messages.decode(_list(batch))
+        return _messages.decode(msgspec.json.encode(batch))
     except msgspec.ValidationError as error:
         wrong = error
-    if _may_be_unknown_block(str(wrong)):
+    if unknown_blocks.may_be_unknown_block(str(wrong)):
         try:
-            return _messages.decode(_marked_messages(_list(batch)))
+            return _messages.decode(unknown_blocks.marked_messages(msgspec.json.encode(batch)))
         except msgspec.ValidationError as error:
             raise _batch_refusal(str(error), first) from None
     if len(batch) == 1:
@@ -151,77 +162,6 @@ def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
 def _batch_refusal(error: str, first: int) -> Refusal:
     moved = re.sub(r"`\$\[(\d+)\]", lambda at: f"`$[{first + int(at[1])}]", error)
     return _field_refusal(moved, "messages")
-
-
-# --- unknown blocks -------------------------------------------------------------------------------
-
-
-def _tags(union: object) -> frozenset[str]:
-    return frozenset(struct.__struct_config__.tag for struct in getattr(union, "__args__", ())) - {
-        "unknown"
-    }
-
-
-_RESULT_TAGS = _tags(ToolResultContent)
-_BLOCK_TAGS = _tags(ContentBlock)
-
-
-def _may_be_unknown_block(error: str) -> bool:
-    return error.startswith("Invalid value") and ".content[" in error
-
-
-def _mark_unknown_blocks(body: bytes) -> bytes:
-    """The body with blocks of unknown types wrapped, in assistant messages and tool results."""
-    request = _object.decode(body)
-    request["messages"] = Raw(_marked_messages(request["messages"]))
-    return msgspec.json.encode(request)
-
-
-def _marked_messages(data: bytes | Raw) -> bytes:
-    """A list of messages with its unknown blocks wrapped."""
-    messages = _objects.decode(data)
-    for message in messages:
-        if not _is_list(message.get("content")):
-            continue
-        assistant = bytes(message.get("role", b"")) == b'"assistant"'
-        blocks = _items.decode(message["content"])
-        message["content"] = _list([_marked(block, assistant) for block in blocks])
-    return msgspec.json.encode(messages)
-
-
-def _marked(block: Raw, assistant: bool) -> Raw:
-    if not bytes(block).lstrip().startswith(b"{"):
-        return block
-    fields = _object.decode(block)
-    kind = _type_of(fields)
-    if kind == "tool_result" and _is_list(fields.get("content")):
-        inner = [_wrapped(item, _RESULT_TAGS) for item in _items.decode(fields["content"])]
-        return Raw(msgspec.json.encode({**fields, "content": _list(inner)}))
-    return _wrapped(block, _BLOCK_TAGS) if assistant else block
-
-
-def _wrapped(block: Raw, known: frozenset[str]) -> Raw:
-    if not bytes(block).lstrip().startswith(b"{"):
-        return block
-    kind = _type_of(_object.decode(block))
-    if kind is None or kind in known:
-        return block
-    return Raw(msgspec.json.encode({"type": "unknown", "original_type": kind, "raw": block}))
-
-
-def _type_of(fields: dict[str, Raw]) -> str | None:
-    try:
-        return _text.decode(fields.get("type", b"null"))
-    except msgspec.ValidationError:
-        return None
-
-
-def _is_list(value: Raw | None) -> bool:
-    return value is not None and bytes(value).lstrip().startswith(b"[")
-
-
-def _list(items: Sequence[Raw]) -> Raw:
-    return Raw(msgspec.json.encode(items))
 
 
 # --- the checks that types cannot make ------------------------------------------------------------

@@ -40,13 +40,8 @@ def outside_strings(data: bytes | Raw) -> Iterator[bytes]:
 
 def deeper_than(levels: int, data: bytes | Raw) -> bool:
     """Whether objects and lists stand in each other deeper than that."""
-    if len(data) < 2 * levels:
-        return False
-    text = bytes(data)
-    if text.count(b"{") + text.count(b"[") <= levels:
-        return False
     depth = 0
-    for piece in outside_strings(text):
+    for piece in outside_strings(data):
         steps = array("b", piece.translate(_STEPS, _NO_BRACKETS))
         if max(accumulate(steps, initial=depth)) > levels:
             return True

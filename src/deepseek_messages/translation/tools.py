@@ -7,11 +7,12 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.limits import MAX_REPEATED_SCHEMA_CHARS
+from deepseek_messages.translation.limits import MAX_JSON_DEPTH, MAX_REPEATED_SCHEMA_CHARS
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.offer import NO_TOOLS, offer_of
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted, ServerTool
+from deepseek_messages.translation.structure import deeper_than
 from deepseek_messages.translation.tool_names import upstream_name
 from deepseek_messages.wire.chat import Function, FunctionName, FunctionTool, NamedToolChoice
 from deepseek_messages.wire.content import McpToolUseBlock, ServerToolUseBlock
@@ -178,6 +179,19 @@ def _schema_line(name: str, description: str, parameters: bytes) -> str:
     return json.dumps(function, ensure_ascii=False)
 
 
-def arguments_of(tool_input: Raw) -> str:
-    """The arguments text of a replayed call: the client's own JSON, byte for byte."""
-    return str(tool_input, "utf-8")
+def arguments_of(tool_input: Raw, index: int, position: int) -> str:
+    """The arguments text of a replayed call: the client's own JSON, byte for byte. Raises
+    ``Refusal`` (400) that names the block at ``position`` of message ``index`` if it is nested too
+    deeply.
+    """
+    text = str(tool_input, "utf-8")
+    if (
+        len(text) > MAX_JSON_DEPTH  # so that few are looked at
+        and text.count("{") + text.count("[") > MAX_JSON_DEPTH
+        and deeper_than(MAX_JSON_DEPTH, tool_input)
+    ):
+        raise Refusal(
+            f"nested more than {MAX_JSON_DEPTH} levels deep",
+            path=f"messages.{index}.content.{position}.input",
+        )
+    return text

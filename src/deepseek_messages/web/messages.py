@@ -10,6 +10,7 @@ from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.telemetry.record import RequestRecord
+from deepseek_messages.translation.large import is_large
 from deepseek_messages.translation.limits import LARGE_BODY
 from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
@@ -39,10 +40,13 @@ class MessagesHandler:
     async def __call__(self, exchange: Exchange) -> None:
         """Raises ``Refusal`` and ``Fault`` as long as the status has not gone out."""
         body = await read_body(exchange, self._max_body_bytes)
-        large = len(body) > LARGE_BODY
+        by_thread = len(body) > LARGE_BODY
         session = exchange.headers.get(SESSION_HEADER)
         async with ClientWatch(exchange):
-            request = await asyncio.to_thread(parse_request, body) if large else parse_request(body)
+            request = (
+                await asyncio.to_thread(parse_request, body) if by_thread else parse_request(body)
+            )
+            large = is_large(len(body), request)
             answer = await self._answerer.answer(
                 request, exchange.caller, exchange.record, session, large=large
             )
@@ -63,6 +67,8 @@ class MessagesHandler:
         try:
             request = parse_request(body)
         except Refusal:
+            return None
+        if is_large(len(body), request):
             return None
         return self._answerer.answer_now(request, caller, record, headers.get(SESSION_HEADER))
 

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from deepseek_messages.cli import main
+from tests.canary import WATCH
 from tests.support.client import HELLO
 from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import ReadRequest, answer, raw_upstream
@@ -112,6 +113,7 @@ def serving(
             yield process, _banner(process)
         finally:
             process.kill()
+            WATCH.tell((tmp_path / "log").read_text())
 
 
 def _banner(process: subprocess.Popen[str]) -> str:

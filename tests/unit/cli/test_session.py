@@ -19,6 +19,7 @@ from deepseek_messages.cli.session import FOREIGN_VARIABLES, environment, is_our
 from deepseek_messages.settings import AuthSettings
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
+from tests.canary import WATCH
 from tests.support.app import settings_for
 from tests.support.asgi import serve_app
 
@@ -34,6 +35,7 @@ def execute(
     """Our command in a process of its own, with a state directory of its own."""
     with started(tmp_path, *arguments, command=command, **extra) as process:
         out, err = process.communicate(timeout=60)
+    WATCH.tell(err)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 

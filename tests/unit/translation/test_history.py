@@ -324,6 +324,21 @@ def test_a_place_behind_a_result_is_that_of_the_request() -> None:
     ]
 
 
+def test_a_place_between_a_call_and_its_result_is_that_of_the_request() -> None:
+    strange = {"type": "container_upload", "file_id": "f"}
+    done = translated(
+        "q", assistant("a", asked("s1"), strange, found("s1")), "more", tools=[WEB], hosted=RUNS
+    )
+    assert done.notes[1:] == ["replaced=container_upload@messages.1.content.2"]
+
+
+def test_a_deep_input_of_a_tool_that_ran_here_is_refused_by_its_place() -> None:
+    call = {**asked("s1"), "input": deep(MAX_JSON_DEPTH + 1)}
+    with pytest.raises(Refusal, match="nested more than 128 levels deep") as caught:
+        translated("q", assistant("a", call, found("s1")), "more", tools=[WEB], hosted=RUNS)
+    assert caught.value.path == "messages.1.content.1.input"
+
+
 def test_a_failed_mcp_call_says_so_again() -> None:
     shop = Hosted(
         mcp_servers=frozenset({"shop"}),

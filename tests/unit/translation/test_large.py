@@ -7,46 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from deepseek_messages.translation import large, limits, parse, structure
+from deepseek_messages.translation import large, limits, parse
 from deepseek_messages.translation.parse import parse_request
-from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.content import UnknownBlock
-from deepseek_messages.wire.messages import MessagesRequest
 from tests.property.conversations import request
 from tests.property.test_prefix import odd_message
 from tests.support.generated import cases, several
+from tests.support.in_pieces import decode_in_pieces, outcome, whole
 from tests.unit.translation.test_parse import FIELDS, HELLO, SYNTAX, body, refusal_of, said
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Every body is large, and in pieces."""
-    monkeypatch.setattr(parse, "LARGE_BODY", 0)
-    monkeypatch.setattr(parse, "MAX_SETTINGS_VALUES", 0)
-    monkeypatch.setattr(structure, "SLICE", 7)
-    for name, value in {
-        "SLICE": 7,
-        "ONE_CALL_VALUES": 0,
-        "ONE_CALL_BYTES": 0,
-        "_BATCH_BYTES": 60,
-        "_BATCH_ITEMS": 2,
-    }.items():
-        monkeypatch.setattr(large, name, value)
+    decode_in_pieces(monkeypatch)
     return monkeypatch
-
-
-def outcome(data: bytes) -> MessagesRequest | str:
-    try:
-        return parse_request(data, counting=True)
-    except Refusal as refusal:
-        return refusal.message
-
-
-def whole(data: bytes) -> MessagesRequest | str:
-    """What one call makes of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parse, "LARGE_BODY", len(data))
-        return outcome(data)
 
 
 @cases(400)
@@ -151,3 +126,23 @@ def test_what_one_call_decodes_quickly_is_decoded_in_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(parse, "LARGE_BODY", 0)
     monkeypatch.setattr(large, "batches", None)
     assert parse_request(body(messages=said({"type": "text", "text": "{" * 99}))).messages
+
+
+MANY_PARTS = {
+    "messages": {"messages": [HELLO] * 11},
+    "blocks": {"messages": said(*[OBJECT] * 10)},
+    "tools": {"tools": [{"name": "t"}] * 10},
+}
+
+
+@pytest.mark.parametrize("fields", MANY_PARTS.values(), ids=MANY_PARTS)
+def test_a_request_of_many_parts_is_for_a_thread(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    made = parse_request(body(**fields))
+    monkeypatch.setattr(large, "DENSE_PARTS", 10)
+    assert not large.is_large(limits.DENSE_BODY, made)
+    assert large.is_large(limits.DENSE_BODY + 1, made)
+    monkeypatch.setattr(large, "DENSE_PARTS", 11)
+    assert not large.is_large(limits.LARGE_BODY, made)
+    assert large.is_large(limits.LARGE_BODY + 1, made)

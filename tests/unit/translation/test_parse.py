@@ -324,6 +324,17 @@ def test_unknown_block_in_a_replayed_answer_is_kept() -> None:
     assert json.loads(bytes(kept.raw)) == block
 
 
+def test_far_too_many_unknown_blocks_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would keep the event loop from its work."""
+    data = body(messages=said(*[{"type": "hologram"}] * 3, role="assistant"))
+    monkeypatch.setattr("deepseek_messages.translation.parse.MAX_MARKED_OBJECTS", 5)
+    assert parse_request(data).messages
+    monkeypatch.setattr("deepseek_messages.translation.parse.MAX_MARKED_OBJECTS", 4)
+    assert refusal_of(data).path == "messages.0.content.0"
+    monkeypatch.setattr("deepseek_messages.translation.parse.LARGE_BODY", len(data) - 1)
+    assert parse_request(data).messages  # by a thread, which may take its time
+
+
 def test_unknown_block_in_a_tool_result_is_kept() -> None:
     result = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "browser_state"}]}
     request = parse_request(body(messages=said(result)))

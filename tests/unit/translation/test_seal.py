@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from deepseek_messages.translation import seal
 from deepseek_messages.translation.limits import MAX_SIGNATURE_CHARS
 from deepseek_messages.translation.seal import MARK, Seal
 
@@ -55,8 +56,21 @@ def test_signature_is_bounded_and_then_only_the_mark() -> None:
     assert SEAL.seal(text) == MARK
 
 
-def test_overlong_signature_is_not_read() -> None:
-    assert SEAL.open(MARK + "A" * MAX_SIGNATURE_CHARS) is None
+@pytest.mark.parametrize(("over", "opens"), [(0, True), (1, False)], ids=["longest", "longer"])
+def test_a_signature_that_unpacks_to_too_much_counts_for_nothing(over: int, opens: bool) -> None:
+    """A few kilobytes may unpack to gigabytes."""
+    text = "a" * (2 * 1024 * 1024 + over)
+    assert SEAL.open(SEAL.seal(text)) == (text if opens else None)
+
+
+def test_overlong_signature_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one of ours."""
+    text = random.Random(1).randbytes(MAX_SIGNATURE_CHARS).hex()
+    with monkeypatch.context() as unbounded:
+        unbounded.setattr(seal, "MAX_SIGNATURE_CHARS", len(text) * 2)
+        signature = SEAL.seal(text)
+        assert SEAL.open(signature) == text
+    assert SEAL.open(signature) is None
 
 
 def test_a_callers_seal_opens_its_own_and_nobody_elses() -> None:

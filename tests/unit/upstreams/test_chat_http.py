@@ -1,8 +1,10 @@
 """The chat client against scripted loopback servers."""
 
 import asyncio
+import contextlib
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -435,6 +437,24 @@ async def test_nobody_listening_is_a_connect_fault() -> None:
     assert caught.value.message == f"could not connect to the upstream {url} (connection refused)"
 
 
+async def test_connecting_takes_only_so_long() -> None:
+    """Nobody accepts, and the queue of those who wait for it is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with connected(url, connect_timeout=0.1) as upstream:
+            with pytest.raises(Fault) as caught:
+                await upstream.open(call())
+    assert caught.value.kind in {FaultKind.CONNECT, FaultKind.TIMEOUT}
+    assert caught.value.transient
+
+
 async def test_an_unknown_host_is_a_connect_fault() -> None:
     async with connected("http://no-such-host.invalid") as upstream:
         with pytest.raises(Fault) as caught:
@@ -485,6 +505,13 @@ async def test_an_error_body_that_does_not_end_is_cut(monkeypatch: pytest.Monkey
     head = chunked_sse_head({"content-type": "application/json"}).replace(b"200 OK", b"503 Busy")
     fault = await fault_of(ReadRequest(), head, chunk(b"overl"), Stall())
     assert (fault.status, fault.upstream_status) == (529, 503)
+
+
+async def test_of_a_long_error_body_the_beginning_is_read_and_the_rest_not_waited_for() -> None:
+    head = b"HTTP/1.1 400 Bad\r\ncontent-type: text/plain\r\ncontent-length: 9999999\r\n\r\n"
+    said = b"the words of a refusal " + b"x" * 64 * 1024
+    fault = await fault_of(ReadRequest(), head + said, Stall())
+    assert "the words of a refusal" in fault.message
 
 
 async def test_an_unknown_content_encoding_is_garbage() -> None:

@@ -23,7 +23,7 @@ from deepseek_messages.wire.chat import (
     UserMessage,
 )
 from tests.faults.chat_bytes import call, connected
-from tests.support.servers import ReadRequest, answer, raw_upstream
+from tests.support.servers import ReadRequest, Stall, answer, raw_upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_leaks")]
 
@@ -103,5 +103,14 @@ async def test_an_answer_without_a_count_is_none(value: Any) -> None:
 
 async def test_a_server_that_fails_to_count_is_none() -> None:
     with raw_upstream(says({"error": "boom"}, 500)) as server:
+        async with connected(server.url, dialect=VLLM) as upstream:
+            assert await upstream.count_tokens(call()) is None
+
+
+async def test_a_server_that_counts_for_ever_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deepseek_messages.upstreams.counting.COUNT_TIMEOUT", 0.05)
+    with raw_upstream([ReadRequest(), Stall()]) as server:
         async with connected(server.url, dialect=VLLM) as upstream:
             assert await upstream.count_tokens(call()) is None

@@ -1,5 +1,6 @@
 """Model lists of the servers, read into catalogue records."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from starlette.routing import Route
 from deepseek_messages.translation.catalogue import UNKNOWN_WINDOW
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, LLAMA_CPP, OLLAMA
 from deepseek_messages.translation.faults import Fault, FaultKind
+from deepseek_messages.translation.limits import MAX_SHOWN_MODELS
 from deepseek_messages.upstreams.model_list import read_list
 from tests.faults.chat_bytes import connected
-from tests.support.servers import Stall, raw_upstream, serve_app
+from tests.support.servers import ReadRequest, Stall, answer, raw_upstream, serve_app
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_leaks")]
 
@@ -240,3 +242,39 @@ async def test_a_silent_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
             with pytest.raises(Fault) as caught:
                 await upstream.models()
     assert caught.value.kind in {FaultKind.TIMEOUT, FaultKind.CONNECT}
+
+
+# --- bounds ---------------------------------------------------------------------------------------
+
+
+async def test_ollama_is_asked_about_so_many_models_and_no_more() -> None:
+    names = [f"m{number}" for number in range(MAX_SHOWN_MODELS + 5)]
+    server = Server(models=listing(*names), show={"capabilities": ["completion"]})
+    with serve_app(server.app()) as running:
+        async with connected(running.url, dialect=OLLAMA) as upstream:
+            await upstream.models()
+    assert server.asked.count("/api/show") == MAX_SHOWN_MODELS == 32
+
+
+@pytest.mark.parametrize(("over", "read"), [(0, True), (1, False)], ids=["largest", "larger"])
+async def test_a_list_is_read_up_to_its_limit(over: int, read: bool) -> None:
+    body = json.dumps(listing("m")).encode()
+    body += b" " * (4 * 1024 * 1024 + over - len(body))
+    with raw_upstream([ReadRequest(), answer(body)]) as server:
+        async with connected(server.url) as upstream:
+            if read:
+                assert [model.id for model in await upstream.models()] == ["m"]
+            else:
+                with pytest.raises(Fault, match="unusable list") as caught:
+                    await upstream.models()
+                assert caught.value.kind is FaultKind.GARBAGE
+
+
+async def test_of_a_refused_list_the_beginning_of_its_error_is_read() -> None:
+    """The rest never comes; what is read by then is enough."""
+    head = b"HTTP/1.1 400 Bad\r\ncontent-type: text/plain\r\ncontent-length: 9999999\r\n\r\n"
+    said = b"the words of a refusal " + b"x" * 64 * 1024
+    with raw_upstream([ReadRequest(), head + said, Stall()]) as server:
+        async with connected(server.url) as upstream:
+            with pytest.raises(Fault, match="the words of a refusal"):
+                await upstream.models()
