@@ -89,7 +89,8 @@ class TokenAnswer:
     ) -> list[StreamEvent]:
         """The events for these pieces of the body; a fault ends them."""
         reader = OutputReader(self.prompt, self.model)
-        stream = TokenStream(_Reply(pieces), self.server, reader, self.prompt)
+        self.reply = _Reply(pieces)
+        stream = TokenStream(self.reply, self.server, reader, self.prompt)
         machine = reply_stream(plan, MESSAGE_ID, prompt_tokens=prompt_tokens, seal=FakeSeal())
         events: list[StreamEvent] = []
         try:
@@ -122,11 +123,13 @@ class _Reply:
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces: Iterator[bytes] = iter([piece for piece in pieces if piece])
+        self.contents = 0  # how often it was told that content had come
 
     async def read(self) -> bytes:
         return next(self._pieces, b"")
 
-    def begun(self) -> None: ...
+    def begun(self) -> None:
+        self.contents += 1
 
     def close(self) -> None: ...
 

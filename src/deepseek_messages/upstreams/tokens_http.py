@@ -187,6 +187,7 @@ class TokenStream:
         self._last = Piece()  # the latest figures
         self._held: list[ChatChunk] = []  # the end, until the server's figures are there
         self._open = True
+        self._heard = False  # tokens came, whether or not they say something yet
         self._broken: Fault | None = None  # raised once what came before it was read
 
     async def read(self) -> Sequence[ChatChunk]:
@@ -215,6 +216,7 @@ class TokenStream:
 
     def _take(self, data: bytes) -> list[ChatChunk]:
         chunks: list[ChatChunk] = []
+        self._heard = False
         for payload in self._parser.feed(data):
             if payload.strip() == DONE:
                 return chunks + self._end()
@@ -225,7 +227,7 @@ class TokenStream:
                     raise
                 self._broken = fault
                 break
-        if chunks:
+        if self._heard:
             self._reply.begun()
         return chunks
 
@@ -248,6 +250,7 @@ class TokenStream:
         if piece.grows:
             ids, text = ids[self._ids :], text[self._text :]
             self._ids, self._text = max(self._ids, len(piece.ids)), max(self._text, len(piece.text))
+        self._heard = self._heard or bool(ids or text)
         said = self._reader.tokens(ids) if ids else []
         if not ids and not piece.ids:
             said = self._reader.text(text)

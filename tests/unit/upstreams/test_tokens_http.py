@@ -31,7 +31,17 @@ from deepseek_messages.wire.chat import (
 from deepseek_messages.wire.messages import Message
 from tests.support.answers import FakeSeal
 from tests.support.asgi import serve_app
-from tests.support.token_route import CITY, MODELS, OFF, ON, SERVERS, chat, tools, written
+from tests.support.token_route import (
+    CITY,
+    MODELS,
+    OFF,
+    ON,
+    SERVERS,
+    TokenAnswer,
+    chat,
+    tools,
+    written,
+)
 from tests.support.token_server import TokenServerFake
 
 TOOLS = tools("get_weather", "get_time")
@@ -115,6 +125,19 @@ async def test_sglang_may_stream_increments(serve: Serve) -> None:
     fake = TokenServerFake("sglang", "aaa aaa aaaa a", increments=True)
     message = await read(serve(fake), chat())
     assert plain(message.content) == [{"type": "text", "text": "aaa aaa aaaa a"}]
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_every_token_ends_a_silence(kind: str) -> None:
+    """Also one of the mark-up of a call, which says nothing to the client by itself."""
+    call = ToolCall("c", FunctionCall("get_weather", '{"city": "Paris"}'))
+    text = written(chat(tools=TOOLS), AssistantMessage(content="", tool_calls=[call]), "v4.1")
+    made = TokenAnswer(kind, "v4.1", chat(tools=TOOLS), text)
+    frames = made.body.split(b"\n\n")
+    made.events([frame + b"\n\n" for frame in frames], ReplyPlan(model="m"))
+    assert made.reply.contents >= len(TOKENIZER.full.encode(text))
+    made.events([b": keep-alive\n\n"] * 5, ReplyPlan(model="m"))
+    assert made.reply.contents == 0
 
 
 # --- what is asked --------------------------------------------------------------------------------
