@@ -35,7 +35,7 @@ RESULTS = ROOT / ".mutants/results.jsonl"
 TESTS = ["tests/unit/translation", "tests/golden", "tests/property"]
 WITHOUT = ["randomly", "cacheprovider", "xdist", "logging", "junitxml", "schemathesis"]
 # Tests that take long and notice nothing that others of the same files do not.
-SLOW = "test_linear or test_cache_rate or every_cut or official_sdk or blocks_add_up"
+SLOW = "test_linear or test_cache_rate or every_cut or official_sdk or blocks_add_up or test_token_"
 PLAIN = ["-q", "-s", "-k", f"not ({SLOW})"]
 PLAIN += [*(word for name in WITHOUT for word in ("-p", f"no:{name}"))]
 
