@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deepseek_messages.translation.catalogue import UNKNOWN_WINDOW
-from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, LLAMA_CPP, OLLAMA
+from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, LLAMA_CPP, OLLAMA, SGLANG
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.limits import MAX_SHOWN_MODELS
 from deepseek_messages.upstreams.model_list import read_list
@@ -172,6 +172,24 @@ async def test_llama_cpp_props_tell_the_slots_window_and_its_eyes() -> None:
             (model,) = await upstream.models()
     assert (model.context_window, model.max_output_tokens) == (4096, 4096)
     assert (model.sees, model.thinks) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "info", "sees"),
+    [
+        ("qwen-vl", {"has_image_understanding": True}, True),
+        ("deepseek-flash", {"has_image_understanding": False}, False),
+        ("deepseek-flash", {"has_image_understanding": None}, True),
+        ("deepseek-flash", None, True),
+        ("qwen", [1], False),
+    ],
+)
+async def test_sglang_tells_whether_it_sees(name: str, info: Any, sees: bool) -> None:
+    server = Server(models=listing(name), model_info=info)
+    with serve_app(server.app()) as running:
+        async with connected(running.url, dialect=SGLANG) as upstream:
+            (model,) = await upstream.models()
+    assert model.sees is sees
 
 
 async def test_ollama_shows_abilities_and_the_loaded_window() -> None:
