@@ -81,22 +81,28 @@ def test_every_request_of_a_connection_goes_up_in_tokens(kind: str, tmp_path: Pa
     assert fake.paths == [PATHS[kind]] * 3
 
 
+ANSWERS: Sequence[Step] = [ReadRequest(), chunked_sse_head()]
+
+
+def asked_about_itself(made: TokenAnswer) -> list[list[Step]]:
+    """What a server is asked first: its models, and SGLang and llama.cpp about themselves."""
+    listing = answer(json.dumps(made.fake.listing()).encode())
+    asides: list[list[Step]] = [[ReadRequest(), answer(b"{}"), Cut()]]
+    return [[ReadRequest(), listing, Cut()], *(asides if made.fake.kind != "vllm" else [])]
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 def test_silence_in_mid_reasoning_is_filled_with_pings_and_ends_in_one_error(
     kind: str, tmp_path: Path
 ) -> None:
     made = TokenAnswer(kind, "v4.1", chat(thinking=ON), "Let me see what this comes to")
     begun = made.body[: made.body.index(b"data: ", len(made.body) // 2)]
-    about = answer(b"{}")  # what SGLang and llama.cpp are asked about themselves
-    asides = [] if kind == "vllm" else [[ReadRequest(), about, Cut()]]
-    listing = answer(json.dumps(made.fake.listing()).encode())
-    stalled = [ReadRequest(), chunked_sse_head(), chunk(begun), Stall()]
     asked = STREAM | {
         "max_tokens": 2000,
         "thinking": {"type": "enabled", "budget_tokens": 1024},
     }
     with (
-        raw_upstream([ReadRequest(), listing, Cut()], *asides, stalled) as up,
+        raw_upstream(*asked_about_itself(made), [*ANSWERS, chunk(begun), Stall()]) as up,
         serving(
             kind,
             up.url,
@@ -116,6 +122,21 @@ def test_silence_in_mid_reasoning_is_filled_with_pings_and_ends_in_one_error(
     begun_blocks = [each["content_block"]["type"] for each in events if "content_block" in each]
     assert begun_blocks == ["thinking"]
     assert "message_stop" not in kinds
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_stop_sequence_is_found_here_and_the_server_stopped(kind: str, tmp_path: Path) -> None:
+    made = TokenAnswer(kind, "v4.1", chat(), "One two STOP three four five six seven eight")
+    begun = made.body[: made.body.index(b"data: ", made.body.index(b"three"))]
+    with (
+        raw_upstream(*asked_about_itself(made), [*ANSWERS, chunk(begun), Stall()]) as up,
+        serving(kind, up.url, tmp_path) as running,
+    ):
+        client = Client(running.host, running.port)
+        message = client.post(HELLO | {"stop_sequences": ["STOP"]}).json()
+        assert all(each.done.wait(WAIT_SECONDS) for each in up.connections)
+    assert message["content"] == [{"type": "text", "text": "One two "}]
+    assert (message["stop_reason"], message["stop_sequence"]) == ("stop_sequence", "STOP")
 
 
 CONSTRAINED = {
