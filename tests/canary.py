@@ -96,10 +96,11 @@ class Watch:
         places = dict.fromkeys([*self.told, *self._metrics()])
         names = "\0".join(self.models)
         prompts = [prompt for prompt in self.prompts if prompt not in names]
+        keys = self.keys - self.models  # generated requests take their words from other tests
         return self.found + [
             f"{secret!r} in {place[:200]!r}"
             for place in places
-            for secret in (*self.keys, *prompts)
+            for secret in (*keys, *prompts)
             if secret in place and _stands_in(secret, place) and not _is_ours(secret)
         ]
 
