@@ -161,7 +161,7 @@ async def test_an_error_status_is_told_whatever_its_body(
     with raw_upstream([ReadRequest(), answer(body, status)]) as server:
         async with connected(server.url) as upstream:
             with pytest.raises(Fault) as caught:
-                await upstream.open(call(stream=stream))
+                await upstream.open(call(stream=stream, credential="sk-theirs"))
     assert (caught.value.kind, caught.value.status) == (FaultKind.REFUSED, ours)
     assert caught.value.upstream_status == status
 
