@@ -131,7 +131,6 @@ _TYPE_WORDS = [
 _MAX_MESSAGE = 2000  # characters of an upstream's message that are shown
 _HTML = re.compile(r"^\s*<(?:!doctype|html|head|body|center|h1|title|\?xml)", re.IGNORECASE)
 _BLANKS = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
-_JSON_TAIL = re.compile(r"\s*[-:]?\s*(\{.*\})\s*$", re.DOTALL)
 
 
 def from_status(
@@ -290,8 +289,9 @@ def _clean(text: str) -> str:
     """One bounded line, and the inner message where one error wraps another as JSON."""
     if "</" in text and _HTML.match(text):
         return ""
-    if wrapped := _JSON_TAIL.search(text[:_MAX_MESSAGE]):
-        inner = _parse(wrapped[1].encode())
+    head = text[:_MAX_MESSAGE].rstrip()
+    if head.endswith("}") and (start := head.find("{")) >= 0:
+        inner = _parse(head[start:].encode())
         if isinstance(inner, dict) and (said := _Report(inner).message):
             return said
     text = _BLANKS.sub(" ", text[: 2 * _MAX_MESSAGE]).strip()

@@ -63,6 +63,11 @@ def test_er_07_status(upstream: int, status: int, error_type: str, transient: bo
         ({"error": {"message": {"message": "Said so"}}}, "Said so"),
         ({"type": "error", "error": {"type": "x", "message": "Said so"}}, "Said so"),
         ({"error": {"message": 'Wrapped - {"error": {"message": "Said so"}}'}}, "Said so"),
+        ({"error": {"message": 'Wrapped: {"message": "Said so"} \n'}}, "Said so"),
+        (
+            {"error": {"message": '{"message": "No"} {"message": "no"}'}},
+            '{"message": "No"} {"message": "no"}',
+        ),
         ("Said so", "Said so"),
         ({"message": "Said so"}, "Said so"),
         ({"msg": "Said so"}, "Said so"),
@@ -100,6 +105,16 @@ def test_er_07_status(upstream: int, status: int, error_type: str, transient: bo
 )
 def test_message(body: Any, message: str) -> None:
     assert refused(400, body).message == message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [" " * 4000, "x" + " " * 4000 + "y", "{" * 4000, "{ " * 2000, "}" * 4000, "{}" * 2000 + "x"],
+    ids=["blanks", "blanks inside", "begun", "begun and blanks", "ended", "both"],
+)
+def test_no_message_takes_long_to_read(body: str) -> None:
+    """The first of them took half a minute once."""
+    assert len(refused(400, json.dumps({"error": body}).encode()).message) <= 2000
 
 
 @pytest.mark.parametrize(
