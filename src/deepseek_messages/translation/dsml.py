@@ -28,11 +28,14 @@ _WRAPPER = r"(?:function_calls|tool_calls|calls)"
 _OPEN_WRAPPER = re.compile(rf"<{_TAG}{_WRAPPER}\s*>\s*")
 _CLOSE_WRAPPER = re.compile(rf"\s*</{_TAG}{_WRAPPER}\s*>")
 _OPEN_INVOKE = re.compile(rf'<{_TAG}invoke\s+name\s*=\s*"([^"<>]+)"\s*>')
-_CLOSE_INVOKE = re.compile(rf"\s*</{_TAG}invoke\s*>")
+_CLOSE_INVOKE = re.compile(rf"</{_TAG}invoke\s*>")
 _OPEN_PARAMETER = re.compile(
     rf'\s*<{_TAG}parameter\s+name\s*=\s*"([^"]*)"(?:\s+string\s*=\s*"(true|false)")?\s*>'
 )
 _CLOSE_PARAMETER = re.compile(rf"</{_TAG}parameter\s*>")
+
+# A closing tag that the end of the text cut off.
+_CUT_TAG = re.compile(rf"</?(?:{_BARS}[^<>]*)?")
 
 # Where mark-up may begin, with the line breaks that the encoding puts before it.
 _BEGIN = re.compile(r"[\r\n]{0,4}<")
@@ -175,7 +178,8 @@ class DsmlRescue:
         """Inside a call: wait for its end."""
         close = _CLOSE_INVOKE.search(self._held, max(0, self._seen - _MAX_TAG))
         if close:
-            pieces.append(_call(self._name, self._held[: close.start()], ended=True))
+            body = self._held[: close.start()].rstrip()
+            pieces.append(_call(self._name, body, ended=True))
             self._held = self._held[close.end() :]
             self._place = _Place.BLOCK
             self._after_call = True
@@ -229,4 +233,7 @@ def _value(text: str, is_string: str | None) -> str:
 
 def _without_cut_tag(value: str) -> str:
     """A value whose closing tag is missing, without the part of the tag that came."""
-    return re.sub(rf"\s*</?(?:{_BARS}[^<>]*)?\Z", "", value)
+    begin = value.rfind("<")
+    if begin >= 0 and _CUT_TAG.fullmatch(value, begin):
+        return value[:begin].rstrip()
+    return value

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 MAX_PASSAGE_CHARS = 1000
 
 # The end of a sentence, with the quotes and brackets that close it, or an empty line. Chinese
-# and Japanese put no space after a full stop.
-SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）\"]*|\n[ \t\r]*\n")
+# and Japanese put no space after a full stop. What was taken is not given back (``++``): where a
+# row of stops is followed by no blank, none of its ends is.
+SENTENCE_END = re.compile(r"[.!?…]++[\"'”’)\]]*+(?=\s)|[。！？]++[”’」』）\"]*+|\n[ \t\r]*+\n")
 
 # Fewer characters than the shortest sentence, as in "Dr." or "1.", do not end one.
 MIN_SENTENCE_CHARS = 5

@@ -22,7 +22,7 @@ MAX_PROBLEM_CHARS = 300
 # Steps of a pattern with look-around before it counts as not matching (fancy-regex's own default).
 _BACKTRACK = 1_000_000
 
-_FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
 
 
 def schema_of(request: MessagesRequest) -> Raw | None:

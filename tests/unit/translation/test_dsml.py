@@ -243,3 +243,19 @@ def test_a_call_as_long_as_may_be_held_is_one(monkeypatch: pytest.MonkeyPatch) -
     assert run(list(markup(wrapped=False))) == [CALL]
     monkeypatch.setattr(dsml, "MAX_HELD", len(inside) - 2)
     assert all(isinstance(piece, str) for piece in run(list(markup(wrapped=False))))
+
+
+@pytest.mark.parametrize(
+    "parameter", ["", '<｜DSML｜parameter name="a">'], ids=["call", "parameter"]
+)
+@pytest.mark.parametrize("size", [1_000, 300_000])
+def test_a_call_of_blanks_that_never_ends_takes_no_time(parameter: str, size: int) -> None:
+    text = f'<｜DSML｜invoke name="f">{parameter}' + " " * 300_000 + "x"
+    (found,) = run([text[at : at + size] for at in range(0, len(text), size)])
+    assert isinstance(found, FoundCall)
+
+
+@pytest.mark.parametrize("blanks", ["", "  ", "\n\n", " " * 600])
+def test_blanks_before_the_end_of_a_call_are_none_of_it(blanks: str) -> None:
+    cut = f'<｜DSML｜invoke name="f"><｜DSML｜parameter name="a">x{blanks}</｜DSML｜invoke>'
+    everywhere(cut, [FoundCall("f", '{"a": "x"}')])

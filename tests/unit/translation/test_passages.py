@@ -90,3 +90,9 @@ def test_passages_cover_everything_but_blanks(text: str) -> None:
     assert all(left[1] <= right[0] for left, right in pairwise(spans))
     covered = "".join(text[a:b] for a, b in spans)
     assert "".join(covered.split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("row", [".", "!?", '."', "\n ", "\n\t\r", "。", "a. "])
+def test_no_text_takes_long_to_cut(row: str) -> None:
+    """A row of stops without a blank behind it took half a minute once."""
+    assert sum(end - begin for begin, end in spans_of(row * 150_000)) <= 150_000 * len(row)

@@ -66,3 +66,9 @@ def test_why_a_schema_cannot_be_checked_is_told_in_one_line() -> None:
 
 def test_bottomless_json_is_a_problem() -> None:
     assert SchemaCheck(Raw(b"{}"), "f").problems("[" * 100_000) == ["nested too deeply"]
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n"])
+def test_a_fence_that_never_closes_takes_no_time(blank: str) -> None:
+    text = "```\n" + blank * 300_000 + "x"
+    assert plain_json(text) == text
