@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from deepseek_messages.cli import COMMANDS, main
+from deepseek_messages.compatibility import as_markdown, rows
 from deepseek_messages.settings import KNOWN, MEMBER, Settings
 from deepseek_messages.settings.known import SECTIONS, Setting
 from deepseek_messages.telemetry.metrics import METRICS, PREFIX
@@ -228,11 +229,12 @@ def page(name: str) -> str:
 def run(arguments: list[str]) -> int:
     """Write or compare the pages; the exit code."""
     stale = []
-    for name in PAGES:
-        path, text = REFERENCE / name, page(name)
+    pages = {REFERENCE / name: page(name) for name in PAGES}
+    pages[REFERENCE.parent / "compatibility.md"] = as_markdown(rows())
+    for path, text in pages.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
-        stale.append(name)
+        stale.append(path.name)
         if "--check" not in arguments:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

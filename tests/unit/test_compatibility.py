@@ -217,9 +217,7 @@ def test_sentences_are_whole() -> None:
 
 
 def test_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == as_markdown(rows()), (
-        "run: deepseek-messages compat --markdown > docs/compatibility.md"
-    )
+    assert PAGE.read_text(encoding="utf-8") == as_markdown(rows()), "run `make docs`"
 
 
 def test_markdown_has_a_line_for_each_row() -> None:
