@@ -153,7 +153,8 @@ class Counter:
         if model.encoding is not None:
             try:
                 size = self.sizes.of(call.request, model.encoding, owner)
-                return size.now() or await self.in_thread(size.whole)
+                known = size.now()
+                return await self.in_thread(size.whole) if known is None else known
             except (NotEncodable, UnicodeEncodeError):
                 pass  # the upstream will say what is wrong with it; a count need not
         guess = await self.in_thread(lambda: estimate_prompt(call.request))
