@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from deepseek_messages.prompt.counting import measure_prompt
+from deepseek_messages.prompt.grown import GrownCounter
 from deepseek_messages.translation.catalogue import FLASH, resolve
 from deepseek_messages.translation.dialects import DEEPSEEK
 from deepseek_messages.translation.notes import Notes
@@ -131,8 +131,9 @@ def count_growth() -> tuple[float, float]:
     """Milliseconds to count a 400 KB conversation the first time, and when it grew by a turn."""
     assert FLASH.encoding is not None
     first, grown = translated(history(400_000)), translated(history(404_400))
+    sizes = GrownCounter()
     start = time.process_time()
-    measure_prompt(first, FLASH.encoding)
+    sizes.of(first, FLASH.encoding).whole()
     middle = time.process_time()
-    measure_prompt(grown, FLASH.encoding)
+    sizes.of(grown, FLASH.encoding).whole()
     return (middle - start) * 1e3, (time.process_time() - middle) * 1e3

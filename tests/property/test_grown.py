@@ -64,7 +64,7 @@ def changed(dice: Random, chat: ChatRequest) -> ChatRequest:
     messages = list(chat.messages)
     place = dice.randrange(len(messages))
     tools = list(chat.tools or [])
-    match dice.randrange(9):
+    match dice.randrange(10):
         case 0:
             messages[place] = UserMessage("something else")
         case 1:
@@ -84,6 +84,8 @@ def changed(dice: Random, chat: ChatRequest) -> ChatRequest:
             return replace(chat, tool_choice=named)
         case 8:
             return replace(chat, response_format=ResponseFormat("json_object"))
+        case 9:
+            messages.insert(place, SystemMessage(dice.choice(["", "Be kind."])))
     return replace(chat, messages=messages or [UserMessage("")])
 
 
@@ -97,7 +99,9 @@ def without_reasoning(message: ChatMessage) -> ChatMessage:
 @ENCODINGS
 def test_a_conversation_that_is_changed_on_the_way(encoding: Any, dice: Random) -> None:
     chats = [translate(t, encoding).chat for t in turns(request(dice, encoding))]
-    check([*chats, *(changed(dice, each) for each in chats), *chats], encoding, dice)
+    other = [changed(dice, each) for each in chats]
+    more = [replace(chats[-1], messages=each.messages + chats[-1].messages) for each in other]
+    check([*chats, *other, *chats, *more], encoding, dice)
 
 
 def opening(chat: ChatRequest) -> list[ChatMessage]:

@@ -178,22 +178,38 @@ class PromptSize:
             yield digest.copy().digest()
 
     def _after_answer(self, begun: PromptCount, place: int) -> "_Grown | None":
-        """``None`` if the encoder refuses what was added: then it goes without splitting."""
-        asked = replace(self._like([QUESTION], place), messages=[QUESTION])
+        """``None`` if it does not go by splitting."""
+        before = self._stand_in(place)
+        if before is None:
+            return None
+        asked = self._like([*before, QUESTION], [])
         try:
             header = self._memory.header(asked, self._encoding)
-            rendered = render(self._like([QUESTION], place), self._encoding)
-        except NotEncodable:
+            added = self._like(asked.messages, self._chat.messages[place:])
+            rendered = render(added, self._encoding)
+        except NotEncodable:  # may be said of the whole, too
             return None
         grown = self._grown_from(rendered, ANSWER)
         return replace(
             grown, tokens=begun.tokens - header + grown.tokens, exact=begun.exact and grown.exact
         )
 
-    def _like(self, before: list[ChatMessage], place: int) -> ChatRequest:
-        """The same with ``before`` in place of the messages before ``place``, and other tools."""
+    def _stand_in(self, place: int) -> list[ChatMessage] | None:
+        """What stands for the messages before ``place``: a system prompt if they hold one. ``None``
+        if what comes later would change them: V4 writes all system messages at the beginning, and
+        tools are written into the first there is.
+        """
+        messages = self._chat.messages
+        system = any(isinstance(message, SystemMessage) for message in messages[:place])
+        later = any(isinstance(message, SystemMessage) for message in messages[place:])
+        if later and (self._encoding == "v4" or not system):
+            return None
+        return [ANY_SYSTEM] if system else []
+
+    def _like(self, before: list[ChatMessage], added: list[ChatMessage]) -> ChatRequest:
+        """A conversation in the same circumstances, with other tools."""
         tools = ANY_TOOL if self._chat.tools else None
-        return replace(self._chat, messages=before + self._chat.messages[place:], tools=tools)
+        return replace(self._chat, messages=before + added, tools=tools)
 
     def _grown_from(self, rendered: "recipe.RenderedPrompt", token: Piece) -> "_Grown":
         tokens, texts = self._memory.counter.tally(_from(token, rendered))
@@ -208,10 +224,13 @@ class PromptSize:
         return None if grown is None else replace(grown, tokens=grown.tokens + known.tokens)
 
     def _rest(self, opening: "_Opening") -> "_Grown | None":
-        """The prompt from where the user first speaks."""
-        before: list[ChatMessage] = [ANY_SYSTEM] if opening.place else []
+        """The prompt from where the user first speaks; ``None`` if it does not go by splitting."""
+        before = self._stand_in(opening.place)
+        if before is None:
+            return None
         try:
-            rendered = render(self._like(before, opening.place), self._encoding)
+            said = self._like(before, self._chat.messages[opening.place :])
+            rendered = render(said, self._encoding)
         except NotEncodable:
             return None
         return self._grown_from(rendered, USER)

@@ -40,7 +40,7 @@ class PromptSize(Protocol):
         ...
 
     async def count(self) -> int | None:
-        """Tokens, or ``None`` when nothing better than a guess is known. Never on the loop."""
+        """Tokens, or ``None`` when nothing better than a guess is known; by a thread."""
         ...
 
 

@@ -82,7 +82,7 @@ class TranslatedPrompt:
 
 
 class Counter:
-    """Counts prompts, never on the event loop. ``aclose`` ends its threads."""
+    """Counts prompts, on the event loop only what is quick. ``aclose`` ends its threads."""
 
     def __init__(self, *, seal: Seal, upstream: Upstream, threads: int = THREADS) -> None:
         self._seal = seal
@@ -153,7 +153,8 @@ class Counter:
         if model.encoding is not None:
             try:
                 size = self.sizes.of(call.request, model.encoding, owner)
-                return await self.in_thread(size.whole)
+                known = size.now()
+                return await self.in_thread(size.whole) if known is None else known
             except (NotEncodable, UnicodeEncodeError):
                 pass  # the upstream will say what is wrong with it; a count need not
         guess = await self.in_thread(lambda: estimate_prompt(call.request))

@@ -10,6 +10,7 @@ from deepseek_messages.prompt.counting import QUICK_TEXT, SegmentCounter, measur
 from deepseek_messages.prompt.encoding import NotEncodable
 from deepseek_messages.prompt.grown import GrownCounter
 from deepseek_messages.prompt.tokenizer import TOKENIZER, DeepSeekTokenizer
+from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatMessage,
@@ -182,6 +183,17 @@ def test_encodings_are_told_apart() -> None:
     memory = GrownCounter()
     memory.of(history(3), "v4").whole()
     assert memory.of(history(3), "v4.1").whole() == measure_prompt(history(3), "v4.1")
+
+
+@pytest.mark.parametrize("encoding", ["v4", "v4.1"])
+def test_a_system_message_may_come_later(encoding: Encoding) -> None:
+    memory = GrownCounter()
+    chat = ChatRequest(model="m", messages=[UserMessage("Hi.")], tools=tools())
+    later = [SystemMessage("Be kind."), AssistantMessage(content="Hi."), UserMessage("And?")]
+    for added in ([], later, later, grown_by("So.", "Yes?"), later):
+        chat = replace(chat, messages=[*chat.messages, *added])
+        size = memory.of(chat, encoding)
+        assert (size.now() or size.whole()) == measure_prompt(chat, encoding)
 
 
 @pytest.mark.parametrize(("image", "exact"), [(PIXEL, True), (FAR, False)])
