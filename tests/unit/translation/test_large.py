@@ -14,7 +14,7 @@ from tests.property.conversations import request
 from tests.property.test_prefix import odd_message
 from tests.support.generated import cases, several
 from tests.support.in_pieces import decode_in_pieces, outcome, whole
-from tests.unit.translation.test_parse import FIELDS, HELLO, SYNTAX, body, refusal_of, said
+from tests.unit.translation.test_parse import BASE, FIELDS, HELLO, SYNTAX, body, refusal_of, said
 
 
 @pytest.fixture
@@ -102,7 +102,9 @@ def test_what_a_request_may_hold(small: pytest.MonkeyPatch, case: tuple[Any, ...
         small.setattr(parse, "MAX_SETTINGS_VALUES", limits.MAX_SETTINGS_VALUES)
     small.setattr(large, "_BATCH_BYTES", 0)
     assert parse_request(body(**most)).model == "m"
-    assert message in refusal_of(body(**more)).message
+    told = refusal_of(body(**more)).message
+    assert message in told
+    assert told.startswith(("The request body holds", "messages.1: holds"))
 
 
 def test_what_stands_in_a_text_does_not_count(small: pytest.MonkeyPatch) -> None:
@@ -145,4 +147,66 @@ def test_a_request_of_many_parts_is_for_a_thread(
     assert large.is_large(limits.DENSE_BODY + 1, made)
     monkeypatch.setattr(large, "DENSE_PARTS", 11)
     assert not large.is_large(limits.LARGE_BODY, made)
+    assert not large.is_large(limits.DENSE_BODY, made)
     assert large.is_large(limits.LARGE_BODY + 1, made)
+
+
+def test_text_is_taken_wherever_its_slices_end(small: pytest.MonkeyPatch) -> None:
+    for shift in range(7):
+        said_so = "x" * shift + "aé中🐋" * 9
+        data = json.dumps({**BASE, "messages": said(said_so)}, ensure_ascii=False).encode()
+        small.setattr(parse, "LARGE_BODY", 0)
+        assert outcome(data) == whole(data)
+
+
+# Sizes of messages, and the numbers of those that are decoded together: no more than 10 bytes or 3.
+BATCHES: dict[str, tuple[list[int], list[list[int]]]] = {
+    "none": ([], []),
+    "one": ([1], [[0]]),
+    "a large one": ([99], [[0]]),
+    "as many as may be": ([1, 1, 1], [[0, 1, 2]]),
+    "one more": ([1, 1, 1, 1, 1, 1, 1], [[0, 1, 2], [3, 4, 5], [6]]),
+    "as much as may be": ([5, 5], [[0, 1]]),
+    "a byte more": ([5, 6, 4, 1], [[0], [1, 2], [3]]),
+    "a large one between": ([1, 99, 1, 1], [[0], [1], [2, 3]]),
+}
+
+
+@pytest.mark.parametrize(("sizes", "numbers"), BATCHES.values(), ids=BATCHES)
+def test_few_messages_are_decoded_together(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[int], numbers: list[list[int]]
+) -> None:
+    monkeypatch.setattr(large, "_BATCH_BYTES", 10)
+    monkeypatch.setattr(large, "_BATCH_ITEMS", 3)
+    messages = [msgspec.Raw(b"1" * size) for size in sizes]
+    found = [(first, list(batch)) for first, batch in large.batches(messages)]
+    assert found == [(batch[0], [messages[n] for n in batch]) for batch in numbers]
+
+
+@pytest.mark.parametrize(
+    ("values", "size", "pieces"),
+    [(6, 999, False), (5, 999, True), (6, 80, False), (6, 79, True)],
+    ids=["few values", "a value more", "few bytes", "a byte more"],
+)
+def test_what_takes_one_call_too_long_is_told_by_values_and_bytes(
+    monkeypatch: pytest.MonkeyPatch, values: int, size: int, pieces: bool
+) -> None:
+    monkeypatch.setattr(large, "ONE_CALL_VALUES", values)
+    monkeypatch.setattr(large, "ONE_CALL_BYTES", size)
+    monkeypatch.setattr(large, "_may_hold_more", lambda _data, _values: True)
+    data = body()
+    assert len(data) == 80
+    found = large.looked_over(data)
+    assert (found is not None) == pieces
+    assert found in (None, large.Size(values=6, objects=2))
+
+
+@pytest.mark.parametrize("commas", range(5))
+def test_commas_are_counted_up_to_the_number_in_question(
+    monkeypatch: pytest.MonkeyPatch, commas: int
+) -> None:
+    monkeypatch.setattr(large, "SLICE", 2)
+    data = b"," * commas + b"1" * 5
+    assert [large._may_hold_more(data, most) for most in range(6)] == [
+        commas > most for most in range(6)
+    ]
