@@ -24,8 +24,8 @@ from deepseek_messages.prompt.tokenizer import DeepSeekTokenizer
 from deepseek_messages.translation.catalogue import Choice, Encoding, Model
 from deepseek_messages.translation.dialects import DEEPSEEK
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.parse import parse_request
-from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.request.parse import parse_request
+from deepseek_messages.translation.request.request import to_chat
 from deepseek_messages.translation.seal import Seal
 from tests.support.captures import captures
 

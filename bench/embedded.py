@@ -28,8 +28,8 @@ from deepseek_messages.store.models import DEFAULT, LocalModel, ModelStore
 from deepseek_messages.translation.catalogue import Model, resolve
 from deepseek_messages.translation.dialects import EMBEDDED
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.parse import parse_request
-from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.request.parse import parse_request
+from deepseek_messages.translation.request.request import to_chat
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.embedded.body import plain_body
 from deepseek_messages.upstreams.embedded.engine import Engine

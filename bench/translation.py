@@ -16,8 +16,8 @@ from deepseek_messages.prompt.grown import GrownCounter
 from deepseek_messages.translation.catalogue import FLASH, resolve
 from deepseek_messages.translation.dialects import DEEPSEEK
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.parse import parse_request
-from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.request.parse import parse_request
+from deepseek_messages.translation.request.request import to_chat
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.wire.chat import ChatRequest
 from deepseek_messages.wire.messages import MessagesRequest

@@ -6,8 +6,8 @@ from typing import Any
 import anthropic
 import pytest
 
-from deepseek_messages.translation.compaction import HEAD
-from deepseek_messages.translation.summary import INSTRUCTION, SUMMARY_TOKENS
+from deepseek_messages.translation.request.compaction import HEAD
+from deepseek_messages.translation.request.summary import INSTRUCTION, SUMMARY_TOKENS
 from deepseek_messages.upstreams.double import Call, Cut, Finish, Status, Text, Think
 from tests.conformance.rig import JSON, Reply, Rig
 from tests.support.sse import blocks_of

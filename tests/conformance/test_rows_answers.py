@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_messages.translation.rounds import MAX_ROUNDS
+from deepseek_messages.translation.hosted.rounds import MAX_ROUNDS
 from deepseek_messages.upstreams.double import Call, Cut, Finish, Frame, Text, Think
 from tests.conformance.rig import JSON, Reply, Rig
 

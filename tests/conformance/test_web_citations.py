@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from deepseek_messages.service.web_tools.run import MAX_PDF_BYTES
 from deepseek_messages.settings import ToolsSettings
-from deepseek_messages.translation.rounds import MAX_ROUNDS
+from deepseek_messages.translation.hosted.rounds import MAX_ROUNDS
 from deepseek_messages.upstreams.double import Call, Text
 from tests.conformance.rig import JSON, Reply, Rig, running_rig
 from tests.support.pdf import pdf

@@ -9,8 +9,8 @@ import pytest
 from deepseek_messages.settings import load_settings
 from deepseek_messages.upstreams.account import DEEPSEEK_LIMITS
 from deepseek_messages.upstreams.double import Double, Status, Text, running_double
-from deepseek_messages.upstreams.pool import Pool
-from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
+from deepseek_messages.upstreams.pool.pool import Pool
+from deepseek_messages.upstreams.tokens.upstream import TokensHttpUpstream
 from deepseek_messages.web.upstreams import make_upstream
 from tests.support.client import HELLO, STREAM, Reply
 from tests.support.servers import serve_app

@@ -8,7 +8,7 @@ from typing import Any
 
 from deepseek_messages.translation.dialects import DEEPSEEK
 from deepseek_messages.upstreams.base import ChatStream, UpstreamCall
-from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
+from deepseek_messages.upstreams.chat.upstream import ChatHttpUpstream
 from deepseek_messages.wire.chat import ChatChunk, ChatRequest, UserMessage
 
 DONE = b"data: [DONE]\n\n"

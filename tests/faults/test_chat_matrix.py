@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.answer.stream import MessageStream
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import ErrorEvent, MessageStop, StreamEvent
 from tests.faults.cells import BEFORE, END, FAULTS, INVALID_UTF8, STAGES, WHOLE, Outcome
@@ -204,7 +204,7 @@ async def test_broken_http_framing_at_once_is_garbage() -> None:
 
 
 async def test_a_body_over_the_limit_is_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepseek_messages.upstreams.chat_stream.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("deepseek_messages.upstreams.chat.stream.MAX_ANSWER_BYTES", 1000)
     script = [ReadRequest(), answer(whole("y" * 2000))]
     assert await read_to_end(script, stream=False) == ([], FaultKind.GARBAGE)
 

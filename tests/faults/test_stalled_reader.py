@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from deepseek_messages.settings import UpstreamSettings
-from deepseek_messages.upstreams.http_connection import Connection
+from deepseek_messages.upstreams.http.connection import Connection
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import bounded_protocol
 from deepseek_messages.web.serve import bind

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
+from deepseek_messages.upstreams.tokens.servers import TOKEN_SERVERS
 from deepseek_messages.wire.chat import AssistantMessage, FunctionCall, ToolCall
 from tests.faults.cells import BEFORE, FAULTS, STATUSES, WAYS
 from tests.faults.chat_bytes import DONE, frame

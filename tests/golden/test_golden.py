@@ -17,12 +17,12 @@ import anthropic
 import msgspec
 import pytest
 
-from deepseek_messages.translation import sse
+from deepseek_messages.translation.answer import sse
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.sse import encode_events
+from deepseek_messages.translation.answer.stream import MessageStream
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.response import fold
-from deepseek_messages.translation.sse import encode_events
-from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.errors import ErrorDetail, ErrorEnvelope
 from deepseek_messages.wire.events import ErrorEvent, MessageStart, StreamEvent

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.response import fold
-from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.wire.events import ErrorEvent
 from tests.support.sse import assert_lawful
 from tests.support.token_goldens import (

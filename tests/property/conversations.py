@@ -9,9 +9,9 @@ import msgspec
 from deepseek_messages.translation.catalogue import Choice, Encoding, Model
 from deepseek_messages.translation.dialects import DEEPSEEK, Dialect
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.plan import Translation
-from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.request.parse import parse_request
+from deepseek_messages.translation.request.request import to_chat
 from deepseek_messages.translation.seal import Seal
 from tests.support.generated import maybe, several, some, text
 

@@ -4,8 +4,8 @@ import os
 import re
 from random import Random
 
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.sse import encode_events
 from tests.property.laws import assert_blocks_closed
 from tests.support.answers import relayed, translate
 from tests.support.sse import assert_lawful

@@ -7,8 +7,8 @@ from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import RawMessageStreamEvent
 from pydantic import TypeAdapter
 
+from deepseek_messages.translation.answer.response import fold
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.response import fold
 from deepseek_messages.wire.events import (
     ContentBlockStart,
     ContentBlockStop,

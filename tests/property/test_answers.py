@@ -17,10 +17,10 @@ from random import Random
 import msgspec
 import pytest
 
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.response import fold
-from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.wire.events import (
     ContentBlockDelta,
     ContentBlockStart,

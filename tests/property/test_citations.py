@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from deepseek_messages.translation.response import fold
-from deepseek_messages.translation.sse import encode_events
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.wire.content import OutputTextBlock
 from tests.property.conversations import chat_prompt, translate
 from tests.property.laws import sdk_accumulates

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.response import fold
-from deepseek_messages.translation.sse import encode_events
 from tests.property.conversations import translate as request
 from tests.support.answers import call as part
 from tests.support.answers import delta, sse, translate

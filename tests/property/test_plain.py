@@ -7,10 +7,10 @@ from unittest import mock
 import msgspec
 import pytest
 
-from deepseek_messages.translation import history
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.request import history
 from tests.property.conversations import (
     DEFERRED,
     IMAGES,

@@ -10,19 +10,19 @@ from typing import Any
 
 import msgspec
 
-from deepseek_messages.translation.chat_json import decode_answer
-from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.response import fold
-from deepseek_messages.translation.sse import (
+from deepseek_messages.translation.answer.chat_json import decode_answer
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.sse import (
     DONE,
     ChunkReader,
     FrameParser,
     decode_chunk,
     encode_events,
 )
-from deepseek_messages.translation.stream import MessageStream
-from deepseek_messages.translation.whole import whole_message
+from deepseek_messages.translation.answer.stream import MessageStream
+from deepseek_messages.translation.answer.whole import whole_message
+from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.wire.messages import ClearedThinking, Usage
 from tests.property.answers import PLANS, Said, said, stream
 from tests.support.answers import MESSAGE_ID, FakeSeal, delta, sse, translate_whole

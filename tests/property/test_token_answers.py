@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.response import fold
-from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.wire.events import ErrorEvent, MessageDelta, StreamEvent
 from tests.property.answers import PLANS, arguments, call, crumbs, delta, said
 from tests.property.laws import assert_blocks_closed, message_or_fault, sdk_accumulates

@@ -8,14 +8,14 @@ from typing import Any
 import httpx2
 from anthropic import Anthropic
 
+from deepseek_messages.translation.answer.relay import Relay
+from deepseek_messages.translation.answer.reply import reply_stream
+from deepseek_messages.translation.answer.response import chunks_of, decode_answer
+from deepseek_messages.translation.answer.runs import single_events
+from deepseek_messages.translation.answer.sse import ChunkReader, encode_events
+from deepseek_messages.translation.answer.stream import MessageStream
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.relay import Relay
-from deepseek_messages.translation.reply import reply_stream
-from deepseek_messages.translation.response import chunks_of, decode_answer
-from deepseek_messages.translation.runs import single_events
-from deepseek_messages.translation.sse import ChunkReader, encode_events
-from deepseek_messages.translation.stream import MessageStream
 from deepseek_messages.wire.events import StreamEvent
 
 MESSAGE_ID = "msg_test"

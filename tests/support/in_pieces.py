@@ -2,9 +2,9 @@
 
 import pytest
 
-from deepseek_messages.translation import large, parse, structure
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.request import large, parse, structure
+from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.wire.messages import MessagesRequest
 
 

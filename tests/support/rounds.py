@@ -6,16 +6,16 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from deepseek_messages.translation.answer.sse import ChunkReader, encode_events
 from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.dialects import DEEPSEEK, Dialect
 from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.hosted.round_parts import PendingTool
+from deepseek_messages.translation.hosted.rounds import Need, Rounds
+from deepseek_messages.translation.hosted.server_tools import NOTHING_HOSTED, Hosted, Outcome
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.parse import parse_request
-from deepseek_messages.translation.request import to_chat
-from deepseek_messages.translation.round_parts import PendingTool
-from deepseek_messages.translation.rounds import Need, Rounds
-from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted, Outcome
-from deepseek_messages.translation.sse import ChunkReader, encode_events
+from deepseek_messages.translation.request.parse import parse_request
+from deepseek_messages.translation.request.request import to_chat
 from deepseek_messages.wire.events import ContentBlockStart, MessageDelta, StreamEvent
 from deepseek_messages.wire.messages import Usage
 from tests.support.answers import plain, sse

@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from deepseek_messages.translation.answer.response import chunks_of, decode_answer
+from deepseek_messages.translation.answer.sse import ChunkReader
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.response import chunks_of, decode_answer
-from deepseek_messages.translation.sse import ChunkReader
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatChunk,

@@ -15,13 +15,13 @@ import msgspec
 
 from deepseek_messages.prompt.encoding import render
 from deepseek_messages.prompt.tokens import OutputReader, TokenPrompt, to_tokens
+from deepseek_messages.translation.answer.reply import reply_stream
+from deepseek_messages.translation.answer.runs import single_events
 from deepseek_messages.translation.catalogue import Encoding
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.reply import reply_stream
-from deepseek_messages.translation.runs import single_events
-from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
-from deepseek_messages.upstreams.tokens_http import TokenStream
+from deepseek_messages.upstreams.tokens.servers import TOKEN_SERVERS
+from deepseek_messages.upstreams.tokens.upstream import TokenStream
 from deepseek_messages.wire.chat import (
     AssistantMessage,
     ChatRequest,

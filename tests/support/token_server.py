@@ -3,7 +3,7 @@
     server = TokenServerFake("vllm", text="</think>Hello")
     with serve_app(server) as running: ... running.url ... server.asked[0] ...
 
-Field names and orders are those of the servers' own code; see ``upstreams/token_servers.py``.
+Field names and orders are those of the servers' own code; see ``upstreams/tokens/servers.py``.
 """
 
 import json

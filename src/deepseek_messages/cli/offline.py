@@ -14,12 +14,12 @@ from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.settings import Settings
 from deepseek_messages.translation.catalogue import FLASH, PRO, Choice, Encoding, resolve
 from deepseek_messages.translation.dialects import DIALECTS, Dialect
+from deepseek_messages.translation.hosted.server_tools import Hosted
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.plan import Translation
-from deepseek_messages.translation.request import sees_images, to_chat
+from deepseek_messages.translation.request.parse import parse_request
+from deepseek_messages.translation.request.request import sees_images, to_chat
 from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.server_tools import Hosted
 from deepseek_messages.web.app import SEAL_BYTES, SEAL_FILE
 from deepseek_messages.wire.messages import MessagesRequest
 

@@ -61,7 +61,7 @@ class RememberedSizes:
 
 class _ToolDigests:
     """Digests of lists of tools, which are the same objects in request after request
-    (``translation/offer.py``): found by identity.
+    (``translation/tools/offer.py``): found by identity.
     """
 
     def __init__(self) -> None:

@@ -11,15 +11,15 @@ from deepseek_messages.service.attempts import Attempt, Attempts
 from deepseek_messages.service.cut import Spoken
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
+from deepseek_messages.translation.answer.relay import Relay
+from deepseek_messages.translation.answer.reply import reply_stream
+from deepseek_messages.translation.answer.response import fold
+from deepseek_messages.translation.answer.stages import Stream
+from deepseek_messages.translation.answer.stream import MessageStream
+from deepseek_messages.translation.answer.whole import whole_message
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Action
-from deepseek_messages.translation.relay import Relay
-from deepseek_messages.translation.reply import reply_stream
-from deepseek_messages.translation.response import fold
 from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.stages import Stream
-from deepseek_messages.translation.stream import MessageStream
-from deepseek_messages.translation.whole import whole_message
 from deepseek_messages.upstreams.base import (
     ChatStream,
     PushingStream,

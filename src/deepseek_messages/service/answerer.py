@@ -17,11 +17,11 @@ from deepseek_messages.service.hosting import NO_HOSTING, NO_RUN, HostedRun, Hos
 from deepseek_messages.service.rounds import RoundsAnswer
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import Choice, Model, resolve
-from deepseek_messages.translation.edits import Edits
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.request import sees_images, to_chat
+from deepseek_messages.translation.request.edits import Edits
+from deepseek_messages.translation.request.request import sees_images, to_chat
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import (
     Upstream,

@@ -15,7 +15,7 @@ from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
-from deepseek_messages.upstreams.retries import is_overflow
+from deepseek_messages.upstreams.pool.retries import is_overflow
 from deepseek_messages.upstreams.route import Route
 
 

@@ -11,9 +11,9 @@ from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.service.hosting import NO_HOSTING, Hosting
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import resolve
+from deepseek_messages.translation.hosted.server_tools import Hosted
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.request import sees_images
-from deepseek_messages.translation.server_tools import Hosted
+from deepseek_messages.translation.request.request import sees_images
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.wire.messages import MessagesRequest
 

@@ -15,13 +15,13 @@ from deepseek_messages.prompt.tokenizer import TOKENIZER
 from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.translation.catalogue import Choice, Model
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.edits import NO_EDITS, Edits
 from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.hosted.server_tools import NOTHING_HOSTED, Hosted
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.request.edits import NO_EDITS, Edits
+from deepseek_messages.translation.request.request import to_chat
 from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted
 from deepseek_messages.upstreams.base import Upstream, UpstreamCall
 from deepseek_messages.wire.messages import MessagesRequest
 

@@ -21,9 +21,9 @@ from msgspec.structs import replace
 
 from deepseek_messages.service import pdf_worker
 from deepseek_messages.settings import DocumentsSettings
-from deepseek_messages.translation.documents import PDF, PagesSource, is_citable
+from deepseek_messages.translation.hosted.result_text import fetched_pdf, with_pages
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.result_text import fetched_pdf, with_pages
+from deepseek_messages.translation.request.documents import PDF, PagesSource, is_citable
 from deepseek_messages.wire.content import (
     Base64Source,
     ContentBlock,

@@ -7,14 +7,14 @@ from deepseek_messages.prompt.counting import NotQuick, QuickCount, count_text
 from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.service.counting import CountResult
 from deepseek_messages.translation.catalogue import Choice
-from deepseek_messages.translation.edits import (
+from deepseek_messages.translation.notes import Notes
+from deepseek_messages.translation.request.edits import (
     NO_EDITS,
     Edits,
     needs_count,
     plan_edits,
     read_edits,
 )
-from deepseek_messages.translation.notes import Notes
 from deepseek_messages.wire.messages import MessagesRequest
 
 # Longer conversations are looked through by a thread.

@@ -6,8 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from deepseek_messages.service.callers import Caller
-from deepseek_messages.translation.round_parts import PendingTool
-from deepseek_messages.translation.server_tools import NOTHING_HOSTED, Hosted, Outcome
+from deepseek_messages.translation.hosted.round_parts import PendingTool
+from deepseek_messages.translation.hosted.server_tools import NOTHING_HOSTED, Hosted, Outcome
 from deepseek_messages.wire.messages import MessagesRequest
 
 

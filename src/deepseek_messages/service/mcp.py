@@ -14,9 +14,9 @@ from msgspec import Raw, Struct
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.service.web_tools.domains import is_allowed
 from deepseek_messages.settings import ToolsSettings, split_url
+from deepseek_messages.translation.hosted.round_parts import PendingTool
+from deepseek_messages.translation.hosted.server_tools import McpTool, Outcome, failed
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.round_parts import PendingTool
-from deepseek_messages.translation.server_tools import McpTool, Outcome, failed
 from deepseek_messages.wire.messages import MessagesRequest
 
 if TYPE_CHECKING:

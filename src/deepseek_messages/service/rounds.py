@@ -1,5 +1,5 @@
 """An answer that may call the upstream several times. What comes next is decided by
-``translation.rounds``; here it is done: calls are opened and closed, tools are run.
+``translation.hosted.rounds``; here it is done: calls are opened and closed, tools are run.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from deepseek_messages.prompt.estimate import estimate_prompt
 from deepseek_messages.service.answer import Answer, State
 from deepseek_messages.service.cut import Spoken
 from deepseek_messages.telemetry.record import Tokens
-from deepseek_messages.translation.compacted import Compacted
+from deepseek_messages.translation.answer.stages import Stream
 from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.hosted.compacted import Compacted
+from deepseek_messages.translation.hosted.rounds import Need, Rounds
 from deepseek_messages.translation.plan import no_rounds
-from deepseek_messages.translation.rounds import Need, Rounds
-from deepseek_messages.translation.stages import Stream
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import StreamEvent
 

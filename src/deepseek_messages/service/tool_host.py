@@ -21,9 +21,9 @@ from deepseek_messages.service.web_tools.providers import (
 )
 from deepseek_messages.service.web_tools.run import WebTools
 from deepseek_messages.settings import DEEPSEEK_URL, ToolsSettings
-from deepseek_messages.translation.round_parts import PendingTool
+from deepseek_messages.translation.hosted.round_parts import PendingTool
+from deepseek_messages.translation.hosted.server_tools import Hosted, Kind, Outcome, kind_of
 from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.server_tools import Hosted, Kind, Outcome, kind_of
 from deepseek_messages.wire.messages import MessagesRequest
 
 TAVILY_URL = "https://api.tavily.com"

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from deepseek_messages.translation.citing.sources import Library, Source
 from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.hosted.structured import SchemaCheck
 from deepseek_messages.translation.notes import Notes
-from deepseek_messages.translation.sources import Library, Source
-from deepseek_messages.translation.structured import SchemaCheck
-from deepseek_messages.translation.tools import ToolBook
+from deepseek_messages.translation.tools.tools import ToolBook
 from deepseek_messages.wire.chat import ChatRequest
 from deepseek_messages.wire.messages import AppliedEdit, ContextManagement
 

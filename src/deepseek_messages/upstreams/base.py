@@ -5,10 +5,10 @@ from typing import Protocol, cast
 
 from msgspec import Struct
 
+from deepseek_messages.translation.answer.relay import Relay
+from deepseek_messages.translation.answer.runs import Pattern
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.relay import Relay
-from deepseek_messages.translation.runs import Pattern
 from deepseek_messages.wire.chat import ChatAnswer, ChatChunk, ChatRequest
 
 

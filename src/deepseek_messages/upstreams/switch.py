@@ -11,9 +11,9 @@ from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
-from deepseek_messages.upstreams.member import MemberState
 from deepseek_messages.upstreams.passing_on import PassingOn
-from deepseek_messages.upstreams.pool import Pool
+from deepseek_messages.upstreams.pool.member import MemberState
+from deepseek_messages.upstreams.pool.pool import Pool
 from deepseek_messages.upstreams.route import Need, Route, route_to
 
 

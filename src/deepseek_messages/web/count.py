@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from deepseek_messages.service.count import CountTokens
 from deepseek_messages.translation.limits import LARGE_BODY
-from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.web.bodies import read_body
 from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.web.notes import notes_header

@@ -10,10 +10,10 @@ from deepseek_messages.service.answerer import Answerer
 from deepseek_messages.service.callers import Caller
 from deepseek_messages.telemetry.metrics import Metrics
 from deepseek_messages.telemetry.record import RequestRecord
-from deepseek_messages.translation.large import is_large
 from deepseek_messages.translation.limits import LARGE_BODY
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.request.large import is_large
+from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.web.bodies import read_body
 from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.web.notes import notes_header

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from deepseek_messages.telemetry.metrics import Metrics
-from deepseek_messages.upstreams.member import MemberState
+from deepseek_messages.upstreams.pool.member import MemberState
 from deepseek_messages.web.exchange import Exchange
 
 

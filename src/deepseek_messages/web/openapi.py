@@ -10,7 +10,7 @@ import msgspec.inspect as kinds
 
 from deepseek_messages import __version__
 from deepseek_messages.translation.limits import MAX_MESSAGES
-from deepseek_messages.translation.parse import ROLES
+from deepseek_messages.translation.request.parse import ROLES
 from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.web.guard import Access
 from deepseek_messages.web.routes import Endpoint

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from deepseek_messages.service.answer import Answer
-from deepseek_messages.translation.sse import encode_events
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.web.exchange import Exchange
 from deepseek_messages.wire.events import ErrorEvent, StreamEvent
 

@@ -9,9 +9,9 @@ from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.logs import log_bug
 from deepseek_messages.telemetry.record import Outcome
+from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.limits import COMMIT_AFTER, PING_INTERVAL
-from deepseek_messages.translation.sse import encode_events
 from deepseek_messages.web.errors import BUG, STOPPING, note_error
 from deepseek_messages.web.exchange import Exchange, Header
 from deepseek_messages.web.notes import notes_header

@@ -18,15 +18,15 @@ from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect, by_host
 from deepseek_messages.upstreams.account import DEEPSEEK_LIMITS, Account, Limited
 from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, UpstreamCall
-from deepseek_messages.upstreams.breaker import BreakerLimits
-from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
-from deepseek_messages.upstreams.member import Place
+from deepseek_messages.upstreams.chat.upstream import ChatHttpUpstream
 from deepseek_messages.upstreams.places import OwnPlaces, Places
-from deepseek_messages.upstreams.pool import Pool, PoolOptions
+from deepseek_messages.upstreams.pool.breaker import BreakerLimits
+from deepseek_messages.upstreams.pool.member import Place
+from deepseek_messages.upstreams.pool.pool import Pool, PoolOptions
 from deepseek_messages.upstreams.switch import Shared
 
 if TYPE_CHECKING:
-    from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
+    from deepseek_messages.upstreams.tokens.upstream import TokensHttpUpstream
 
 # The priority of the embedded model among several upstreams, unless the settings say another.
 LAST_RESORT = 1000
@@ -157,8 +157,8 @@ def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:
 
 def tokens_upstream(settings: UpstreamSettings) -> "TokensHttpUpstream":
     """A server that is given token ids. Raises ``ValueError`` for an address that is none."""
-    from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS  # noqa: PLC0415 - see above
-    from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream  # noqa: PLC0415
+    from deepseek_messages.upstreams.tokens.servers import TOKEN_SERVERS  # noqa: PLC0415 - see above
+    from deepseek_messages.upstreams.tokens.upstream import TokensHttpUpstream  # noqa: PLC0415
 
     return TokensHttpUpstream(
         server=TOKEN_SERVERS[settings.server],

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from deepseek_messages.service.beginning import LONG, MOST_PARTS, beginning_of
-from deepseek_messages.translation.parse import parse_request
+from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.upstreams.route import Beginning
 
 LONG_TEXT = "All work and no play. " * (LONG // 20)

@@ -20,8 +20,8 @@ from deepseek_messages.service.counting import (
 from deepseek_messages.translation.catalogue import FLASH, PRO, Choice, Model, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM, Dialect
 from deepseek_messages.translation.faults import Fault, FaultKind
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.wire.chat import (

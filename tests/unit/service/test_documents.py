@@ -12,9 +12,9 @@ from deepseek_messages.service import documents
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.pdf_worker import PdfError, png, read_pages
 from deepseek_messages.settings import DocumentsSettings
-from deepseek_messages.translation.documents import PagesSource
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.request.documents import PagesSource
+from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.wire.content import DocumentBlock, ImageBlock, TextBlock, ToolResultBlock
 from deepseek_messages.wire.messages import MessagesRequest
 from tests.support.pdf import pdf, pdf_base64

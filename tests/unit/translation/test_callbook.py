@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.answer.toolcalls import Call, CallBook
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.toolcalls import Call, CallBook
 from deepseek_messages.wire.chat import FunctionDelta, ToolCallDelta
 
 

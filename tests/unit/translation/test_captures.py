@@ -12,10 +12,10 @@ import pytest
 from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS
 from deepseek_messages.translation.notes import LOSSY, Notes
-from deepseek_messages.translation.parse import parse_request
 from deepseek_messages.translation.plan import Translation
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.request import to_chat
+from deepseek_messages.translation.request.parse import parse_request
+from deepseek_messages.translation.request.request import to_chat
 from tests.property.conversations import chat_prompt
 from tests.support.translating import SEAL, model
 

@@ -14,10 +14,10 @@ KIB, MIB = 1024, 1024 * 1024
 
 UNIT = "tests/unit/"
 CLIENTS = "tests/faults/test_clients.py::"
-LARGE = "tests/unit/translation/test_large.py::"
-LISTS = "tests/unit/upstreams/test_model_list.py::"
+LARGE = "tests/unit/translation/request/test_large.py::"
+LISTS = "tests/unit/upstreams/chat/test_model_list.py::"
 PROTOCOL = "tests/unit/web/test_protocol.py::"
-CHAT = "tests/unit/upstreams/test_chat_http.py::"
+CHAT = "tests/unit/upstreams/chat/test_chat_http.py::"
 STALLED = "tests/faults/test_stalled_reader.py::"
 PDF = "tests/unit/service/test_documents.py::"
 

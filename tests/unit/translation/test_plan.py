@@ -14,11 +14,11 @@ from deepseek_messages.translation.dialects import (
     VLLM,
     Dialect,
 )
-from deepseek_messages.translation.edits import Edits
+from deepseek_messages.translation.hosted.server_tools import Hosted
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan, no_rounds
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.server_tools import Hosted
+from deepseek_messages.translation.request.edits import Edits
 from deepseek_messages.wire.messages import ClearedThinking
 from tests.support.translating import (
     Translated,

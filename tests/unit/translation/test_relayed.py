@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.answer.relay import MOST_KEPT, Relay
+from deepseek_messages.translation.answer.runs import Pattern
+from deepseek_messages.translation.answer.sse import ChunkReader, encode_events
+from deepseek_messages.translation.answer.stream import MessageStream
 from deepseek_messages.translation.plan import ReplyPlan
-from deepseek_messages.translation.relay import MOST_KEPT, Relay
-from deepseek_messages.translation.runs import Pattern
-from deepseek_messages.translation.sse import ChunkReader, encode_events
-from deepseek_messages.translation.stream import MessageStream
 from tests.support.answers import FakeSeal, delta, relayed, sse, translate
 
 PLAIN = ReplyPlan(model="m")
@@ -126,7 +126,7 @@ def test_reasoning_is_not_guarded() -> None:
 
 
 def test_no_more_is_passed_on_than_an_answer_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepseek_messages.translation.stream.MAX_ANSWER_BYTES", 5)
+    monkeypatch.setattr("deepseek_messages.translation.answer.stream.MAX_ANSWER_BYTES", 5)
     _, relay = begun()  # of two characters
     assert relay.take(frame("cde")) == expected(["cde"])
     assert relay.take(frame("f")) is None

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from deepseek_messages.translation.citations import INSTRUCTION
+from deepseek_messages.translation.answer.sse import ChunkReader
+from deepseek_messages.translation.citing.citations import INSTRUCTION
 from deepseek_messages.translation.dialects import DEEPSEEK, GENERIC, VLLM
 from deepseek_messages.translation.faults import garbage
-from deepseek_messages.translation.rounds import MAX_ROUNDS, Need
-from deepseek_messages.translation.server_tools import Hosted, McpTool, Outcome
-from deepseek_messages.translation.sse import ChunkReader
+from deepseek_messages.translation.hosted.rounds import MAX_ROUNDS, Need
+from deepseek_messages.translation.hosted.server_tools import Hosted, McpTool, Outcome
 from tests.support.answers import call, delta, plain, sse
 from tests.support.rounds import Played, play, rounds_of
 from tests.support.translating import SEAL, tool

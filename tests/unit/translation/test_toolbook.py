@@ -6,11 +6,11 @@ import pytest
 from msgspec import Raw
 
 from deepseek_messages.translation.dialects import DEEPSEEK, LLAMA_CPP, SGLANG
+from deepseek_messages.translation.hosted.server_tools import Hosted, McpTool, ServerTool
 from deepseek_messages.translation.limits import MAX_REPEATED_SCHEMA_CHARS
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.server_tools import Hosted, McpTool, ServerTool
-from deepseek_messages.translation.tools import ToolBook
+from deepseek_messages.translation.tools.tools import ToolBook
 from deepseek_messages.wire.tools import Tool
 from tests.support.translating import (
     Translated,

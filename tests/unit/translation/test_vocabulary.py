@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import deepseek_messages
-from deepseek_messages.translation.sampling import _ACCEPTED
+from deepseek_messages.translation.request.sampling import _ACCEPTED
 from deepseek_messages.translation.vocabulary import WORDS
 
 SOURCE = Path(deepseek_messages.__file__).parent

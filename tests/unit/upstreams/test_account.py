@@ -13,16 +13,16 @@ from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import FLASH, PRO, describe
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.upstreams.account import DEEPSEEK_LIMITS, Account, Limited
-from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
-from deepseek_messages.upstreams.member import Place
+from deepseek_messages.upstreams.chat.upstream import ChatHttpUpstream
 from deepseek_messages.upstreams.places import Board, OwnPlaces, Places, SharedPlaces
-from deepseek_messages.upstreams.pool import Pool
+from deepseek_messages.upstreams.pool.member import Place
+from deepseek_messages.upstreams.pool.pool import Pool
 from deepseek_messages.upstreams.route import Need
 from deepseek_messages.upstreams.switch import Switch
 from deepseek_messages.web.upstreams import Shelf, make_upstream
 from tests.support.answering import answerer_on
 from tests.support.fake import OPEN, FakeUpstream
-from tests.unit.upstreams.test_pool import fake, request
+from tests.unit.upstreams.pool.test_pool import fake, request
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import FLASH
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.upstreams.base import UpstreamCall
-from deepseek_messages.upstreams.member import Place
-from deepseek_messages.upstreams.pool import Pool
+from deepseek_messages.upstreams.pool.member import Place
+from deepseek_messages.upstreams.pool.pool import Pool
 from deepseek_messages.upstreams.route import Need
 from deepseek_messages.upstreams.switch import Shared, Switch
 from deepseek_messages.wire.chat import ChatRequest

@@ -14,8 +14,8 @@ import pytest
 
 from deepseek_messages.settings import UpstreamSettings
 from deepseek_messages.upstreams.base import UpstreamCall
-from deepseek_messages.upstreams.token_servers import TOKEN_SERVERS
-from deepseek_messages.upstreams.tokens_http import TokensHttpUpstream
+from deepseek_messages.upstreams.tokens.servers import TOKEN_SERVERS
+from deepseek_messages.upstreams.tokens.upstream import TokensHttpUpstream
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
 from tests.support.app import settings_for

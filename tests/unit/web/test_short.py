@@ -18,7 +18,7 @@ from deepseek_messages.service.tasks import running
 from deepseek_messages.settings import Secret, ToolsSettings
 from deepseek_messages.store.keys import KeyFile
 from deepseek_messages.translation.faults import Fault, FaultKind
-from deepseek_messages.upstreams.chat_http import ChatHttpUpstream
+from deepseek_messages.upstreams.chat.upstream import ChatHttpUpstream
 from deepseek_messages.web.short_answer import ShortAnswer
 from tests.faults.chat_bytes import DONE, USAGE, delta, tool_delta, whole
 from tests.support.client import HELLO, MESSAGES, STREAM, Client, read_reply

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from msgspec import Struct
 
 from deepseek_messages.service.web_tools.network import Page, WebError
-from deepseek_messages.translation.documents import PDF
+from deepseek_messages.translation.request.documents import PDF
 
 
 class Text(Struct, frozen=True, kw_only=True):

@@ -16,12 +16,12 @@ from deepseek_messages.service.web_tools.providers import (
     Query,
     Searcher,
 )
-from deepseek_messages.translation.documents import PDF
+from deepseek_messages.translation.hosted.result_text import with_pages
+from deepseek_messages.translation.hosted.round_parts import PendingTool
+from deepseek_messages.translation.hosted.server_tools import Outcome, ServerTool, failed
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.result_text import with_pages
-from deepseek_messages.translation.round_parts import PendingTool
+from deepseek_messages.translation.request.documents import PDF
 from deepseek_messages.translation.seal import Seal
-from deepseek_messages.translation.server_tools import Outcome, ServerTool, failed
 
 # Characters of a fetched page for each token of ``max_content_tokens`` (DeepSeek's "Token &
 # Token Usage": about 0.3 token for an English character).

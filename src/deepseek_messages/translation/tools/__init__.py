@@ -1,0 +1,1 @@
+"""The tools of a request: their definitions, names, schemas, and the choice among them."""

@@ -1,0 +1,1 @@
+"""HTTP upwards: connections, their pool, and what fails on the way."""

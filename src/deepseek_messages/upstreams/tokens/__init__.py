@@ -1,0 +1,1 @@
+"""Servers that are given token ids instead of messages."""

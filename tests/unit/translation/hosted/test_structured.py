@@ -1,0 +1,74 @@
+"""Structured output: JSON out of text, and what is wrong with it."""
+
+import pytest
+from msgspec import Raw
+
+from deepseek_messages.translation.hosted.structured import MAX_PROBLEMS, SchemaCheck, plain_json
+from deepseek_messages.translation.refusals import Refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        (' {"a": 1}\n', '{"a": 1}'),
+        ('```json\n{"a": 1}\n```', '{"a": 1}'),
+        ("Sure:\n```\n[1]\n```\nOk?", "[1]"),
+        ('It is {"a": {"b": 2}}, ok?', '{"a": {"b": 2}}'),
+        ("no json", "no json"),
+        ('{"a": 1} is it', '{"a": 1}'),
+        ("[1] and {", "[1]"),
+        ("[1, 2] is it", "[1, 2]"),
+        ("so: [{}], [2]?", "so: [{}], [2]?"),
+        ('{"a": 1', '{"a": 1'),
+        ('{"a": NaN}', '{"a": NaN}'),
+        ("", ""),
+    ],
+)
+def test_json_without_what_is_around_it(text: str, found: str) -> None:
+    assert plain_json(text) == found
+
+
+def test_optional_properties_stay_optional() -> None:
+    schema = b'{"type":"object","properties":{"a":{"type":"string"},"b":{}},"required":["a"]}'
+    check = SchemaCheck(Raw(schema), "x")
+    assert check.problems('{"a": "y"}') == []
+    assert check.problems('{"a": 1}') == ['/a: 1 is not of type "string"']
+    assert check.problems("{}") == ['/: "a" is a required property']
+    assert check.problems("{")[0].startswith("not valid JSON")
+
+
+def test_problems_are_bounded() -> None:
+    check = SchemaCheck(Raw(b'{"items":{"type":"string"}}'), "x")
+    assert len(check.problems(str(list(range(100))))) == MAX_PROBLEMS
+
+
+def test_look_around_in_patterns_is_understood() -> None:
+    check = SchemaCheck(Raw(b'{"pattern":"^(?!x)"}'), "x")
+    assert check.problems('"y"') == []
+    assert check.problems('"x"') != []
+
+
+@pytest.mark.parametrize(
+    "schema", [b'{"type":"objekt"}', b'{"$ref":"http://127.0.0.1:1/x"}', b'{"pattern":"("}']
+)
+def test_a_schema_that_cannot_be_checked_is_refused(schema: bytes) -> None:
+    with pytest.raises(Refusal, match=r"^f: Invalid schema"):
+        SchemaCheck(Raw(schema), "f")
+
+
+def test_why_a_schema_cannot_be_checked_is_told_in_one_line() -> None:
+    with pytest.raises(Refusal) as caught:
+        SchemaCheck(Raw(b'{"type":"objekt"}'), "f")
+    assert "objekt" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_bottomless_json_is_a_problem() -> None:
+    assert SchemaCheck(Raw(b"{}"), "f").problems("[" * 100_000) == ["nested too deeply"]
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n"])
+def test_a_fence_that_never_closes_takes_no_time(blank: str) -> None:
+    text = "```\n" + blank * 300_000 + "x"
+    assert plain_json(text) == text

@@ -1,0 +1,110 @@
+"""When a server is left out, for how long, and how it comes back."""
+
+from deepseek_messages.upstreams.pool.breaker import (
+    BARRED,
+    LEAST_SHARE,
+    Breaker,
+    BreakerLimits,
+    Health,
+)
+
+LIMITS = BreakerLimits(failures=3, cooldown=5, longest_cooldown=20, return_time=30)
+
+
+def breaker() -> Breaker:
+    return Breaker(LIMITS, lambda: 0.0)
+
+
+def opened(now: float = 0) -> Breaker:
+    made = breaker()
+    for _ in range(3):
+        made.failed(now)
+    return made
+
+
+def test_it_opens_after_so_many_failures_in_a_row() -> None:
+    made = breaker()
+    made.failed(0)
+    made.failed(0)
+    assert made.allows(0)
+    made.failed(0)
+    assert not made.allows(0)
+    assert made.state(0) is Health.OPEN
+
+
+def test_a_success_in_between_begins_the_row_anew() -> None:
+    made = breaker()
+    for _ in range(5):
+        made.failed(0)
+        made.failed(0)
+        made.succeeded(0)
+    assert made.state(0) is Health.CLOSED
+
+
+def test_after_the_cooldown_one_request_at_a_time_tries() -> None:
+    made = opened()
+    assert not made.allows(4.9)
+    assert made.opens_at(1) == 5
+    assert made.allows(5)
+    made.began(5)
+    assert not made.allows(5)
+    made.abandoned()  # its client left: the next one tries
+    assert made.allows(5)
+
+
+def test_a_failed_trial_doubles_the_cooldown_up_to_the_longest() -> None:
+    made, now, waits = opened(), 0.0, []
+    for _ in range(4):
+        waits.append(made.opens_at(now) - now)
+        now = made.opens_at(now)
+        made.began(now)
+        made.failed(now)
+    assert waits == [5, 10, 20, 20]
+
+
+def test_a_trial_that_succeeds_closes_it_and_its_share_grows_slowly() -> None:
+    made = opened()
+    made.began(5)
+    made.succeeded(5)
+    assert made.state(5) is Health.CLOSED
+    assert made.share(5) == LEAST_SHARE
+    assert made.share(20) == 0.5
+    assert made.share(35) == 1
+    assert made.share(5) == 1  # it stays whole
+
+
+def test_failures_of_answers_that_began_earlier_do_not_prolong() -> None:
+    made = opened()
+    made.failed(3)
+    assert made.opens_at(3) == 5
+
+
+def test_jitter_spreads_the_ends() -> None:
+    made = Breaker(LIMITS, lambda: 0.8)
+    for _ in range(3):
+        made.failed(0)
+    assert made.opens_at(0) == 6
+
+
+def test_rest_is_no_failure_and_ends_by_itself() -> None:
+    made = breaker()
+    made.rests(0, 7)
+    assert made.state(0) is Health.CLOSED
+    assert not made.allows(6.9)
+    assert made.opens_at(1) == 7
+    assert made.allows(7)
+
+
+def test_a_good_probe_lets_a_request_try_at_once() -> None:
+    made = opened()
+    made.seems_well(1)
+    assert made.state(1) is Health.TRIAL
+    assert made.allows(1)
+
+
+def test_a_good_probe_does_not_help_one_that_refuses_us() -> None:
+    made = breaker()
+    made.barred(0)
+    made.seems_well(1)
+    assert made.state(1) is Health.OPEN
+    assert made.opens_at(1) == BARRED
