@@ -10,7 +10,7 @@ MAP = (ROOT / "docs" / "map.md").read_text()
 
 def test_every_file_on_the_map_is_there() -> None:
     named = re.findall(r"`([\w/]+\.(?:py|toml))`", MAP)
-    places = (CODE, CODE / "translation")
+    places = (CODE, *(CODE / "translation").glob("**/"))
     assert [name for name in named if not any((place / name).is_file() for place in places)] == []
 
 
