@@ -3,13 +3,12 @@
 Nobody below knows a caller or a key of ours; nobody above knows the chat protocol.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from deepseek_messages.service.attempts import Attempt, Attempts
 from deepseek_messages.service.cut import Spoken
-from deepseek_messages.service.tasks import spawn
+from deepseek_messages.service.prompt_size import PromptSize
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.answer.reply import reply_stream
@@ -67,9 +66,7 @@ class Answer:
         self._attempts = attempts
         self._message_id = message_id
         self._seal = seal
-        self._counted: Attempt | None = None  # whose prompt's size is known or being counted
-        self._counting: asyncio.Task[int | None] | None = None
-        self._prompt_tokens: int | None = None  # if it is known without counting
+        self._size = PromptSize()
         self._stream: ChatStream | None = None
         self._pushing: PushingStream | None = None  # the same, while it pushes
         self._machine: Stream | None = None
@@ -91,7 +88,6 @@ class Answer:
         self._upstream = attempt.upstream
         self._call = attempt.call
         self._plan = attempt.plan
-        self._count = attempt.count
         self._count_output = attempt.count_output
         # Only an answer that may be cut here is listened to.
         self._spoken = Spoken() if self._plan.may_be_cut else None
@@ -102,7 +98,7 @@ class Answer:
     async def opened(self) -> None:
         """Return once an upstream accepted the request. Raises ``Fault``."""
         while self.state is State.NEW:
-            self._begin_count()
+            self._size.count(self._attempt)
             sent, self._sent = self._sent, None
             try:
                 if sent is not None:
@@ -112,7 +108,7 @@ class Answer:
                 self.state = State.OPEN
                 if attempt is not self._attempt:  # a second upstream was faster
                     self._take(attempt)
-                    self._begin_count()
+                    self._size.count(self._attempt)
             except Fault as fault:
                 self._take(await self._attempts.next(fault))
 
@@ -123,7 +119,7 @@ class Answer:
         if (quick := as_quick(self._upstream)) is not None:
             self._sent = quick.send_now(self._call)
         if self._sent is not None:
-            self._begin_count()
+            self._size.count(self._attempt)
         return self._sent is not None
 
     def when_sent_has(self, tell: Callable[[], None]) -> None:
@@ -141,13 +137,12 @@ class Answer:
         """Go on from ``send_now`` as ``opened`` does, and push as ``when_ready`` does. False, and
         nothing has happened, if that has to wait for the upstream or for the prompt's size.
         """
-        counting = self._counting
-        if self._sent is None or not (counting is None or counting.done()):
+        if self._sent is None or not self._size.is_settled:
             return False
         if self._attempt.rounds is not None or (stream := self._sent.stream_now()) is None:
             return False
         self._sent, self._stream, self.state = None, stream, State.OPEN
-        self._machine = self._new_machine(self._size_so_far())
+        self._machine = self._new_machine(self._size.so_far)
         return self.when_ready(tell)
 
     def whole_now(self) -> Message | None:
@@ -171,18 +166,6 @@ class Answer:
             self._sent.close()
         if self._pushing is not None:
             self._pushing.close()
-
-    def _begin_count(self) -> None:
-        """Begin to count the prompt, unless that was begun."""
-        if self._counted is self._attempt:
-            return
-        self._counted = self._attempt
-        if self._counting is not None:
-            self._counting.cancel()
-        self._counting = None
-        self._prompt_tokens = None if self._count is None else self._attempt.known()
-        if self._count is not None and self._prompt_tokens is None:
-            self._counting = spawn(_quietly(self._count), "count-prompt")
 
     async def start(self) -> list[StreamEvent]:
         """``message_start``, if it was not given yet: for an upstream that is slow to speak."""
@@ -335,8 +318,7 @@ class Answer:
         self.state = State.CLOSED
         self._leave()
         self._attempts.route.close()
-        if self._counting is not None:
-            self._counting.cancel()
+        self._size.stop()
         if self.notes.entries:
             self._record.notes = tuple(str(note) for note in self.notes.entries)
         self._tell_tokens()
@@ -366,17 +348,7 @@ class Answer:
         return reply_stream(self._plan, self._message_id, prompt_tokens=tokens, seal=self._seal)
 
     async def _counted_in_time(self, grace: float) -> int | None:
-        counting = self._counting
-        if self._prompt_tokens is None and counting is not None and not counting.done():
-            await asyncio.wait((counting,), timeout=grace)
-        return self._size_so_far()
-
-    def _size_so_far(self) -> int | None:
-        """The prompt's size in tokens, if it is known by now."""
-        counting = self._counting
-        if self._prompt_tokens is not None or counting is None:
-            return self._prompt_tokens
-        return counting.result() if counting.done() and not counting.cancelled() else None
+        return await self._size.within(grace)
 
     def _look_at(self, events: list[StreamEvent]) -> None:
         """Remember the usage and how the answer ended."""
@@ -389,14 +361,6 @@ class Answer:
                 self._usage = event.message.usage
         if self.state is State.ENDED and self.fault is None:
             self._record.outcome = Outcome.SERVED
-
-
-async def _quietly(count: Callable[[], Awaitable[int | None]]) -> int | None:
-    """A count that fails is no reason to fail the answer: the upstream's own comes later."""
-    try:
-        return await count()
-    except Fault:
-        return None
 
 
 def _tells_end(chunk: ChatChunk) -> bool:
