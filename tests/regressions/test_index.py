@@ -45,7 +45,7 @@ CASES = [f"{group}-{number}" for group, numbers in GROUPS.items() for number in 
 
 NOT_APPLICABLE = {"DP-02", "DP-03", "DP-05", "PF-04", "SE-02", "SE-12"}
 
-HTTP, PROMPT = "unit/upstreams/test_chat_http.py", "unit/prompt/test_counting.py"
+HTTP, PROMPT = "unit/upstreams/chat/test_chat_http.py", "unit/prompt/test_counting.py"
 
 ELSEWHERE = {
     "CT-05": "unit/service/test_counting.py::test_deepseek_is_counted_here_exactly",
@@ -55,12 +55,12 @@ ELSEWHERE = {
     "KA-07": "unit/web/test_protocol.py::test_a_long_answer_is_not_cut_by_the_head_clock",
     "LK-01": "unit/web/test_watch.py::test_gone_in_the_middle_of_a_stream",
     "LK-03": "unit/web/test_watch.py::test_gone_while_a_whole_answer_is_made",
-    "LK-04": "unit/upstreams/test_pool.py::test_a_client_that_leaves_during_the_wait_ends_it",
+    "LK-04": "unit/upstreams/pool/test_pool.py::test_a_client_that_leaves_during_the_wait_ends_it",
     "LK-05": f"{HTTP}::test_a_kept_connection_that_died_is_replaced_at_once",
     "LK-07": f"{HTTP}::test_an_expired_connection_is_not_used_again",
     "LK-08": "security/test_raw_http.py::test_memory_stays_flat_under_a_flood_of_hostile_bytes",
     "LK-09": "unit/web/test_streaming.py::test_a_client_that_does_not_read_holds_the_upstream_back",
-    "PF-01": "unit/service/test_counting.py::test_nothing_is_counted_on_the_event_loop",
+    "PF-01": "unit/service/test_counting.py::test_what_is_long_is_not_counted_on_the_event_loop",
     "PF-02": "property/test_prefix.py::test_each_prompt_begins_with_the_one_before",
     "PF-03": f"{PROMPT}::test_a_conversation_that_grew_by_one_turn_costs_its_new_turn",
     "SC-01": "conformance/test_captures.py::test_answered",

@@ -41,19 +41,19 @@ LIMITS: dict[str, tuple[float, str]] = {
     "MAX_FRAMING": (8, "tests/security/test_raw_http.py::test_hostile_bytes"),
     "MAX_JSON_DEPTH": (
         128,
-        UNIT + "translation/test_history.py::"
+        UNIT + "translation/request/test_history.py::"
         "test_the_deepest_input_is_passed_on_and_a_deeper_one_refused",
     ),
     "MAX_MESSAGES": (
         100_000,
-        UNIT + "translation/test_parse.py::test_as_many_messages_as_may_be_are_accepted",
+        UNIT + "translation/request/test_parse.py::test_as_many_messages_as_may_be_are_accepted",
     ),
     "LARGE_BODY": (256 * KIB, LARGE + "test_a_small_body_is_not_looked_over"),
     "DENSE_BODY": (64 * KIB, LARGE + "test_a_request_of_many_parts_is_for_a_thread"),
     "DENSE_PARTS": (1_000, LARGE + "test_a_request_of_many_parts_is_for_a_thread"),
     "MAX_MARKED_OBJECTS": (
         5_000,
-        UNIT + "translation/test_parse.py::test_far_too_many_unknown_blocks_are_not_kept",
+        UNIT + "translation/request/test_parse.py::test_far_too_many_unknown_blocks_are_not_kept",
     ),
     "MAX_OBJECTS": (220_000, LARGE + "test_what_a_request_may_hold"),
     "MAX_VALUES": (750_000, LARGE + "test_what_a_request_may_hold"),
@@ -77,7 +77,7 @@ LIMITS: dict[str, tuple[float, str]] = {
     ),
     "SILENCE_AFTER": (
         30,
-        UNIT + "upstreams/test_silence.py::"
+        UNIT + "upstreams/pool/test_silence.py::"
         "test_one_is_silent_once_the_longest_wait_lasts_so_long_without_a_word",
     ),
     "CONNECT_TIMEOUT": (
@@ -106,7 +106,7 @@ LIMITS: dict[str, tuple[float, str]] = {
     ),
     "MAX_UPSTREAM_HEAD_BYTES": (
         64 * KIB,
-        UNIT + "upstreams/test_http_pool.py::test_headers_over_the_limit_are_garbage",
+        UNIT + "upstreams/http/test_http_pool.py::test_headers_over_the_limit_are_garbage",
     ),
     "LINGER_TIMEOUT": (
         1,
@@ -130,19 +130,20 @@ LIMITS: dict[str, tuple[float, str]] = {
     ),
     "MAX_TOOL_NAME_CHARS": (
         128,
-        UNIT + "translation/test_tools.py::test_a_word_is_told_as_a_regular_expression_would",
+        UNIT + "translation/tools/test_tools.py::test_a_word_is_told_as_a_regular_expression_would",
     ),
     "MAX_TOOL_ID_CHARS": (
         128,
-        UNIT + "translation/test_tools.py::test_a_word_is_told_as_a_regular_expression_would",
+        UNIT + "translation/tools/test_tools.py::test_a_word_is_told_as_a_regular_expression_would",
     ),
     "MAX_SCHEMA_DEPTH": (
         100,
-        UNIT + "translation/test_schema.py::test_tc31_bottomless_schema_is_refused_by_name",
+        UNIT + "translation/tools/test_schema.py::test_tc31_bottomless_schema_is_refused_by_name",
     ),
     "COUNT_TIMEOUT": (
         10,
-        UNIT + "upstreams/test_counting.py::test_a_server_that_counts_for_ever_is_not_waited_for",
+        UNIT
+        + "upstreams/chat/test_counting.py::test_a_server_that_counts_for_ever_is_not_waited_for",
     ),
     "MAX_SHOWN_MODELS": (
         32,
