@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from deepseek_messages.service.attempts import Attempt, Attempts
+from deepseek_messages.service.counted_prompt import CountedPrompt
 from deepseek_messages.service.cut import Spoken
-from deepseek_messages.service.prompt_size import PromptSize
 from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.answer.reply import reply_stream
@@ -66,7 +66,7 @@ class Answer:
         self._attempts = attempts
         self._message_id = message_id
         self._seal = seal
-        self._size = PromptSize()
+        self._size = CountedPrompt()
         self._stream: ChatStream | None = None
         self._pushing: PushingStream | None = None  # the same, while it pushes
         self._machine: Stream | None = None
@@ -88,7 +88,6 @@ class Answer:
         self._upstream = attempt.upstream
         self._call = attempt.call
         self._plan = attempt.plan
-        self._count_output = attempt.count_output
         # Only an answer that may be cut here is listened to.
         self._spoken = Spoken() if self._plan.may_be_cut else None
         if self._machine is not None:  # its message_start has gone out, and it will do
@@ -285,6 +284,9 @@ class Answer:
         prompt = await self._counted_in_time(COUNT_AT_CUT)
         return await self._spoken.usage(prompt, self._count_output)
 
+    async def _count_output(self, text: str) -> int | None:
+        return await self._attempt.counter.count_output(text, self._attempt.model)
+
     async def whole(self) -> Message:
         """The answer as one message. Raises ``Fault`` if it does not become whole."""
         events: list[StreamEvent] = []
@@ -339,7 +341,7 @@ class Answer:
     async def _machine_ready(self) -> Stream:
         if self._machine is not None:
             return self._machine
-        tokens = await self._counted_in_time(self._attempt.grace())
+        tokens = await self._counted_in_time(self._attempt.counter.grace)
         if self._machine is None:  # nobody was first meanwhile
             self._machine = self._new_machine(tokens)
         return self._machine

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
 
 from deepseek_messages.service.admission import Admission
 from deepseek_messages.service.answer import Answer
@@ -14,6 +13,7 @@ from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.editing import ContextEditor
 from deepseek_messages.service.hosting import NO_HOSTING, NO_RUN, HostedRun, Hosting
+from deepseek_messages.service.prompt_size import PromptCounter
 from deepseek_messages.service.rounds import RoundsAnswer
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import Choice, Model, resolve
@@ -30,35 +30,6 @@ from deepseek_messages.upstreams.base import (
 )
 from deepseek_messages.upstreams.route import Need, route_to
 from deepseek_messages.wire.messages import MessagesRequest
-
-
-class PromptSize(Protocol):
-    """What tells the size of one translated prompt."""
-
-    def known(self) -> int | None:
-        """Tokens, if that is quickly told."""
-        ...
-
-    async def count(self) -> int | None:
-        """Tokens, or ``None`` when nothing better than a guess is known; by a thread."""
-        ...
-
-
-class PromptCounter(Protocol):
-    """What tells the sizes of translated prompts."""
-
-    def prompt(self, call: UpstreamCall, model: Model, caller: Caller) -> PromptSize:
-        """The size of the prompt of ``call``, to be found."""
-        ...
-
-    async def count_output(self, text: str, model: Model) -> int | None:
-        """Tokens of what a model wrote, or ``None``. Never on the loop."""
-        ...
-
-    @property
-    def grace(self) -> float:
-        """Seconds that an answer waits for its prompt's size."""
-        ...
 
 
 class Answerer:
@@ -303,7 +274,7 @@ class Answerer:
             session=session,
             upstream=upstream.name,
         )
-        size = self._counter.prompt(call, choice.model, caller)
+        counter = self._counter
         return Attempt(
             upstream=upstream,
             model=choice.model,
@@ -312,10 +283,9 @@ class Answerer:
             rounds=translation.rounds,
             tools=run.tools,
             notes=notes,
-            count=size.count if translation.chat.stream else None,
-            known=size.known,
-            count_output=lambda text: self._counter.count_output(text, choice.model),
-            grace=lambda: self._counter.grace,
+            counter=counter,
+            # That of a whole answer is told by the upstream.
+            size=counter.prompt(call, choice.model, caller) if translation.chat.stream else None,
         )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from deepseek_messages.prompt.estimate import estimate_prompt
-from deepseek_messages.service.cut import CountText
 from deepseek_messages.service.hedging import open_hedged
 from deepseek_messages.service.hosting import ToolRunner
+from deepseek_messages.service.prompt_size import PromptCounter, PromptSize
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.faults import Fault
@@ -29,10 +29,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     rounds: RoundPlan | None = None
     tools: ToolRunner
     notes: Notes
-    count: Callable[[], Awaitable[int | None]] | None
-    known: Callable[[], int | None]
-    count_output: CountText
-    grace: Callable[[], float]
+    counter: PromptCounter
+    size: PromptSize | None  # of the prompt, if the answer is to tell it
 
     def tokens(self) -> int:
         """About how much of the model's context the prompt and the answer may take."""

@@ -1,63 +1,36 @@
-"""The size of an answer's prompt, counted while the upstream works."""
+"""What tells the sizes of prompts, and of what models wrote."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-from deepseek_messages.service.attempts import Attempt
-from deepseek_messages.service.tasks import spawn
-from deepseek_messages.translation.faults import Fault
+from deepseek_messages.service.callers import Caller
+from deepseek_messages.translation.catalogue import Model
+from deepseek_messages.upstreams.base import UpstreamCall
 
 
-class PromptSize:
-    """In tokens; ``None`` where it is not known."""
+class PromptSize(Protocol):
+    """What tells the size of one translated prompt."""
 
-    __slots__ = ("_attempt", "_counting", "_tokens")
+    def known(self) -> int | None:
+        """Tokens, if that is quickly told."""
+        ...
 
-    def __init__(self) -> None:
-        self._attempt: Attempt | None = None  # whose prompt it is
-        self._tokens: int | None = None  # if it is known without counting
-        self._counting: asyncio.Task[int | None] | None = None
+    async def count(self) -> int | None:
+        """Tokens, or ``None`` when nothing better than a guess is known; by a thread."""
+        ...
 
-    def count(self, attempt: Attempt) -> None:
-        """Begin to count the prompt of ``attempt``, unless that was begun."""
-        if self._attempt is attempt:
-            return
-        self.stop()
-        self._attempt, self._tokens, self._counting = attempt, None, None
-        if attempt.count is None:
-            return
-        self._tokens = attempt.known()
-        if self._tokens is None:
-            self._counting = spawn(_quietly(attempt.count), "count-prompt")
 
-    def stop(self) -> None:
-        """Count no longer."""
-        if self._counting is not None:
-            self._counting.cancel()
+class PromptCounter(Protocol):
+    """What tells the sizes of translated prompts."""
+
+    def prompt(self, call: UpstreamCall, model: Model, caller: Caller) -> PromptSize:
+        """The size of the prompt of ``call``, to be found."""
+        ...
+
+    async def count_output(self, text: str, model: Model) -> int | None:
+        """Tokens of what a model wrote, or ``None``. Never on the loop."""
+        ...
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing more will be known."""
-        return self._counting is None or self._counting.done()
-
-    @property
-    def so_far(self) -> int | None:
-        """What is known by now."""
-        counting = self._counting
-        if counting is None:
-            return self._tokens
-        return counting.result() if counting.done() and not counting.cancelled() else None
-
-    async def within(self, seconds: float) -> int | None:
-        """What is known after so long, or earlier if nothing more will be."""
-        if self._counting is not None and not self._counting.done():
-            await asyncio.wait((self._counting,), timeout=seconds)
-        return self.so_far
-
-
-async def _quietly(count: Callable[[], Awaitable[int | None]]) -> int | None:
-    """A count that fails is no reason to fail the answer: the upstream's own comes later."""
-    try:
-        return await count()
-    except Fault:
-        return None
+    def grace(self) -> float:
+        """Seconds that an answer waits for its prompt's size."""
+        ...

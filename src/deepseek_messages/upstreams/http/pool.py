@@ -61,7 +61,7 @@ class HttpPool:
         if len(body) >= PIECE:
             return None
         data = self._head(method, url, body, key) + body
-        first_by = self._now() + limits.first_byte
+        first_by = asyncio.get_running_loop().time() + limits.first_byte
         connection = self._take() or self._dial(limits, first_by)
         reply = connection.begin(self._label, limits, first_by)
         connection.write(data)
@@ -124,9 +124,6 @@ class HttpPool:
         connection.sending = False
         await reply.wait_head()
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
     def _take(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
@@ -138,7 +135,7 @@ class HttpPool:
         """A new connection; what it is given to send waits until it is there."""
         connection = Connection(self)
         self._all.add(connection)
-        by = min(self._now() + limits.connect, first_by)
+        by = min(asyncio.get_running_loop().time() + limits.connect, first_by)
         connection.dial(self._connect(connection, by))
         return connection
 
