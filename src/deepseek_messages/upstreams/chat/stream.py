@@ -76,11 +76,7 @@ class HttpChatStream:
 
     def relay_now(self, relay: Relay) -> bytes | None:
         """What ``relay`` makes of all that is there; ``None`` if that is to be read instead."""
-        data = self._reply.peek()
-        frames = relay.take(data) if data else None
-        if frames is not None:
-            self._reply.drop()
-        return frames
+        return self._reply.relay_now(relay)
 
     def _next(self) -> Sequence[ChatChunk] | None:
         """What is known without another byte: a fault, or the end."""

@@ -150,10 +150,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, size: int) -> None:
         """Bytes have come."""
-        self.data_received(bytes(self._owner.buffer[:size]))
+        self.data_received(self._owner.buffer[:size])
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of an answer."""
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Bytes of an answer. The parser copies what is kept of them."""
         reply = self._reply
         if reply is None:  # nothing was asked
             self.abort()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.limits import LINGER_TIMEOUT, MAX_UPSTREAM_HEAD_BYTES
 from deepseek_messages.upstreams.http import faults as http_faults
@@ -161,13 +162,23 @@ class PooledReply:
             pieces[:] = [b"".join(pieces)]
         return pieces[0]
 
-    def drop(self) -> None:
-        """What was peeked at has been taken."""
-        self._pieces.clear()
-        self._size = 0
-        if not self.ended:
-            self.begun()
-            self._connection.expire_at(self._content_by)
+    def relay_now(self, relay: Relay) -> bytes | None:
+        """What ``relay`` makes of what ``peek`` shows, which is content and is taken with it;
+        ``None``, and nothing is taken, if it makes nothing of it.
+        """
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else self.peek()
+        if not data or self._inflater is not None or self._paused:
+            return None
+        frames = relay.take(data)
+        if frames is not None:
+            pieces.clear()
+            self._size = 0
+            if not self.ended:
+                self._begun = True
+                self._content_by = self._loop.time() + self._limits.idle
+                self._connection.expire_at(self._content_by)
+        return frames
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""

@@ -14,6 +14,7 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
+from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.limits import LINGER_TIMEOUT
 from deepseek_messages.upstreams.http import faults as http_faults
 from deepseek_messages.upstreams.http import proxy_faults
@@ -169,8 +170,9 @@ class ProxiedReply:
         """Nothing, as above."""
         return b""
 
-    def drop(self) -> None:
-        """Never called."""
+    def relay_now(self, _relay: Relay) -> bytes | None:
+        """Nothing, as above."""
+        return None
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body up to ``limit`` bytes; one byte more when it is longer."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.limits import CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT
 
 # Codings that can be decoded although they were not asked for.
@@ -60,8 +61,10 @@ class HttpReply(Protocol):
         """What ``read_now`` would give; nothing where that may not be what was received."""
         ...
 
-    def drop(self) -> None:
-        """What was peeked at has been taken; the next bytes may come as late as after a read."""
+    def relay_now(self, relay: Relay) -> bytes | None:
+        """What ``relay`` makes of what ``peek`` shows, which is content and is taken with it;
+        ``None``, and nothing is taken, if it makes nothing of it.
+        """
         ...
 
     async def read_all(self, limit: int) -> bytes:
