@@ -97,10 +97,10 @@ def log() -> "FilteringBoundLogger":
     """The logger of this program."""
     import structlog  # noqa: PLC0415 - see above
 
-    global _pending
-    if _pending is not None:
-        wanted, _pending = _pending, None
-        _set_up(*wanted)
+    global _pending  # noqa: PLW0603 - as above
+    if (wanted := _pending) is not None:
+        _set_up(*wanted)  # by two threads, if need be: neither may go on before
+        _pending = None
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 

@@ -240,6 +240,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._signal: signal.Signals | None = None  # the one that stops it
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -262,9 +263,14 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains, a second one ends at once."""
-        if self.should_exit:
-            self.force_exit = True
-        else:
-            log().info("stopping", signal=signal.Signals(sig).name)
+        """The first signal drains, a second one ends at once. It may come in the middle of
+        anything, be it an import, so nothing is done here but to remember it.
+        """
+        self.force_exit = self.should_exit
         self.should_exit = True
+        self._signal = signal.Signals(sig)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._signal is not None:
+            log().info("stopping", signal=self._signal.name)
+        await super().shutdown(sockets)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -100,3 +101,21 @@ def test_probes_are_only_told_when_they_fail() -> None:
         probe.path = path
         logs.log_request(probe)
     assert [json.loads(line)["path"] for line in out.getvalue().splitlines()] == ["/readyz"]
+
+
+def test_no_thread_logs_before_the_logs_are_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def set_up(*_: object) -> None:
+        calls.append(len(calls))
+        if len(calls) == 1:  # meanwhile, in another thread
+            thread = threading.Thread(target=logs.log)
+            thread.start()
+            thread.join()
+
+    monkeypatch.setattr(logs, "_pending", ())
+    monkeypatch.setattr(logs, "_set_up", set_up)
+    logs.log()
+    assert calls == [0, 1]
+    logs.log()
+    assert calls == [0, 1]

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
+import uvicorn
 
 from deepseek_messages.settings import ServerSettings, Settings
 from deepseek_messages.store.keys import KeyFile
@@ -199,3 +201,28 @@ def test_what_does_not_end_in_time_is_told_and_cut(
 @pytest.mark.parametrize(("limit", "names"), [(1, 12), (1000, 6006), (10**12, 100_000)])
 def test_workers_have_room_for_what_their_answers_hold_and_no_more(limit: int, names: int) -> None:
     assert server.names_at_a_time(ServerSettings(max_concurrency=limit)) == names
+
+
+def test_a_signal_may_come_in_the_middle_of_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_imported() -> None:
+        raise AttributeError("partially initialized module")
+
+    monkeypatch.setattr(server, "log", half_imported)
+    made = server._Server(uvicorn.Config(FakeUpstream), lambda _: None)
+    made.handle_exit(signal.SIGTERM, None)
+    assert (made.should_exit, made.force_exit) == (True, False)
+    made.handle_exit(signal.SIGINT, None)
+    assert (made.should_exit, made.force_exit) == (True, True)
+
+
+def test_the_log_tells_what_stopped_it(
+    tmp_path: Path, fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        structlog.testing.capture_logs() as log,
+        running(settings_for(tmp_path, server=FREE), monkeypatch) as run,
+    ):
+        run.signal()
+        run.thread.join(WAIT_SECONDS)
+    assert [entry["signal"] for entry in log if entry["event"] == "stopping"] == ["SIGTERM"]
+    assert fake.closed.is_set()
