@@ -62,12 +62,13 @@ class Connection(asyncio.BufferedProtocol):
     def dial(self, connecting: Coroutine[None, None, None]) -> None:
         """Let ``connecting`` connect it; closing ends that."""
         self._dialling = self._loop.create_task(connecting, name="connect-upstream")
+        self._dialling.add_done_callback(self._dialled)
 
-    def undialled(self, fault: Fault) -> None:
-        """It could not be connected; ``fault`` goes to the reader of the answer."""
+    def _dialled(self, _: object) -> None:
+        """It is connected, or never will be: perhaps it was closed before anything was tried."""
         self._dialling = None
-        self.abort(fault)
-        self.connection_lost(None)
+        if self._transport is None:
+            self.connection_lost(None)
 
     def begin(self, origin: str, limits: Deadlines, first_by: float) -> PooledReply:
         """Expect an answer. The request has to be written now."""

@@ -144,11 +144,11 @@ class HttpPool:
             async with asyncio.timeout_at(by):
                 await self._dialer.connect(lambda: connection)
         except ConnectionResetError:  # it was connected, and is no more
-            connection.undialled(http_faults.cut_fault(self._label))
+            connection.abort(http_faults.cut_fault(self._label))
         except OSError as error:  # also TimeoutError and what TLS raises
-            connection.undialled(http_faults.connect_fault(self._label, error))
+            connection.abort(http_faults.connect_fault(self._label, error))
         except BaseException:
-            connection.undialled(http_faults.cut_fault(self._label))
+            connection.abort(http_faults.cut_fault(self._label))
             raise
 
     def _head(self, method: str, url: URL, body: bytes | None, key: str | None) -> bytes:

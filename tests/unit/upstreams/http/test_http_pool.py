@@ -15,6 +15,7 @@ from deepseek_messages.upstreams.http.client import HttpClient
 from deepseek_messages.upstreams.http.origin import Origin
 from deepseek_messages.upstreams.http.pooled_reply import HIGH_WATER
 from tests.support.certificates import self_signed
+from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import (
     Gate,
     ReadRequest,
@@ -171,3 +172,16 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
             await ask(made)
     assert caught.value.kind is FaultKind.CONNECT
     assert "TLS: self-signed certificate" in caught.value.message
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2], ids=["before", "while", "soon after"])
+async def test_a_request_given_up_while_it_is_dialled_leaves_nothing(rounds: int) -> None:
+    with raw_upstream([Stall()]) as server:
+        async with client(server.url) as made:
+            reply = made.send_now("POST", made.origin.api("/v1/x"), body=b"{}")
+            assert reply is not None
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            reply.close()
+            async with asyncio.timeout(WAIT_SECONDS):
+                await made.aclose()
