@@ -121,6 +121,8 @@ class HttpPool:
             if reply.has_head:  # it answered before it had read everything
                 return
             connection.write(body[start : start + PIECE])
+            # A server that reads fast never makes us wait, but others and its answer shall not.
+            await asyncio.sleep(0)
         connection.sending = False
         await reply.wait_head()
 
