@@ -14,7 +14,7 @@ from deepseek_messages.service.answer import Answer
 from deepseek_messages.web.direct import DirectExchange
 from deepseek_messages.web.messages import MessagesHandler
 from deepseek_messages.web.short_answer import ShortAnswer
-from tests.faults.chat_bytes import DONE, USAGE, delta
+from tests.faults.chat_bytes import DONE, USAGE, delta, whole
 from tests.support.client import MESSAGES, STREAM, Client
 from tests.support.gates import Gate
 from tests.support.servers import (
@@ -25,6 +25,7 @@ from tests.support.servers import (
     RunningApp,
     Step,
     Wait,
+    answer,
     chunk,
     chunked_sse_head,
     raw_upstream,
@@ -123,6 +124,24 @@ def test_a_stream_needs_no_task(
     assert_lawful([*first, *rest])
     assert rest[0]["delta"] == {"type": "text_delta", "text": "lo"}
     assert "deepseek_messages_open_streams 1.0" in metrics
+    assert len(taken) == 1
+    assert not tasks
+
+
+def test_a_stream_on_a_new_connection_to_the_upstream_needs_no_task(
+    tmp_path: Path, taken: list[ShortAnswer], tasks: list[Answer]
+) -> None:
+    closing = answer(whole(), headers={"connection": "close"})
+    before = [ReadRequest(), MODELS, ReadRequest(), closing, Cut()]
+    with (
+        raw_upstream(before, [ReadRequest(), chunked_sse_head(), HEL, LO, END]) as upstream,
+        serving(tmp_path, upstream) as served,
+    ):
+        stream = Streamed(served, upstream)
+        events = stream.rest()
+        stream.connection.close()
+    assert_lawful(events)
+    assert len(upstream.connections) == 2
     assert len(taken) == 1
     assert not tasks
 

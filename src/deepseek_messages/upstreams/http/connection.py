@@ -138,10 +138,10 @@ class Connection(asyncio.BufferedProtocol):
         if self.closing:
             self._transport.abort()
             return
+        self.resume_writing()
         if self._unsent:
             self._transport.write(self._unsent)
             self._unsent = b""
-        self.resume_writing()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Where the next bytes go. One place serves all connections of an event loop: it is read
@@ -194,7 +194,7 @@ class Connection(asyncio.BufferedProtocol):
         """It takes on."""
         self.paused_writing = False
         if self._reply is not None:
-            self._reply.wake()
+            self._reply.room()
 
     # --- the parser's calls -----------------------------------------------------------------------
 

@@ -251,6 +251,11 @@ class PooledReply:
         elif self._tell is not None:
             self._tell()
 
+    def room(self) -> None:
+        """The server takes more of the request: nothing for who is told of the answer."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     def put(self, pieces: list[bytes]) -> None:
         """Pieces of the body."""
         if not self._settled:
