@@ -6,7 +6,7 @@ the file of DeepSeek's V4 checkpoints; the tokenizer that reads it is the one of
 free (DeepSeek's V4.1 checkpoint, ``added_tokens``).
 
 Loading takes about 0.3 s and 100 MB, of which 40 MB stay, so it happens at the first use and never
-on an event loop.
+on an event loop. (For 0.2 s of it the library keeps the interpreter's lock all the same.)
 """
 
 import ctypes

@@ -133,6 +133,8 @@ def _may_hold_more(data: bytes | Raw, values: int) -> bool:
 def _check_escapes(body: bytes) -> None:
     found = 0
     for start in range(0, len(body), SLICE):
+        if body.find(b"\\", start, start + SLICE) < 0:  # several times faster than a count
+            continue
         found += body.count(b"\\", start, start + SLICE)
         if found > MAX_ESCAPES:
             raise Refusal(f"The request body holds more than {MAX_ESCAPES} escapes in its texts")
