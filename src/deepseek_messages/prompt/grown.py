@@ -90,9 +90,9 @@ class GrownCounter:
         self.sizes = RememberedSizes(remembered)
         self._headers: dict[bytes, int] = {}
 
-    def of(self, chat: ChatRequest, encoding: Encoding, owner: str = "") -> "PromptSize":
+    def of(self, chat: ChatRequest, encoding: Encoding, owner: str = "") -> "GrownPrompt":
         """The size of the prompt that DeepSeek makes of ``chat``, to be found in steps."""
-        return PromptSize(self, chat, encoding, owner)
+        return GrownPrompt(self, chat, encoding, owner)
 
     def header(self, asked: ChatRequest, encoding: Encoding) -> int:
         """The size of what stands behind the question of ``asked``: there the model goes on."""
@@ -106,7 +106,7 @@ class GrownCounter:
         return tokens
 
 
-class PromptSize:
+class GrownPrompt:
     """The size of one prompt. ``now`` finds it if that is quick, ``whole`` whatever it takes."""
 
     def __init__(

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from deepseek_messages.prompt.counting import count_prompt
-from deepseek_messages.prompt.grown import PromptSize
+from deepseek_messages.prompt.grown import GrownPrompt
 from deepseek_messages.prompt.tokenizer import DeepSeekTokenizer
 from deepseek_messages.service import counting
 from deepseek_messages.service.callers import NOBODY, Caller
@@ -189,9 +189,9 @@ async def both(prompt: TranslatedPrompt) -> tuple[int | None, int | None]:
 
 def test_what_is_long_is_not_counted_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[threading.Thread] = set()
-    measure, translate = PromptSize.whole, counting.to_chat
+    measure, translate = GrownPrompt.whole, counting.to_chat
 
-    def measured(size: PromptSize) -> object:
+    def measured(size: GrownPrompt) -> object:
         threads.add(threading.current_thread())
         return measure(size)
 
@@ -199,7 +199,7 @@ def test_what_is_long_is_not_counted_on_the_event_loop(monkeypatch: pytest.Monke
         threads.add(threading.current_thread())
         return translate(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(PromptSize, "whole", measured)
+    monkeypatch.setattr(GrownPrompt, "whole", measured)
     monkeypatch.setattr(counting, "to_chat", translated)
     run(Upstream(DEEPSEEK), lambda made: made.count(LONG, choice(FLASH)))
     assert threading.main_thread() not in threads
