@@ -19,7 +19,10 @@ async def read_body(exchange: Exchange, limit: int) -> bytes:
     408 when it does not come in time. Raises ``ClientGoneError`` when the client leaves half-way.
     """
     _refuse_coding(exchange)
-    if (whole := exchange.whole_body()) is not None and len(whole) <= limit:
+    if (whole := exchange.whole_body()) is not None:
+        if len(whole) > limit:
+            exchange.extra_headers.append(CLOSE)
+            raise _too_large(limit)
         return whole
     declared = _declared_length(exchange)
     if declared > limit:

@@ -106,18 +106,16 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES + len(data):
                 self._refuse(431, HEAD_TOO_LARGE)
                 return
-            if self._head_clock is None:
-                self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
+            self._time_head()
         elif self._in_body:
             self._framing += len(data)
-        self._unset_keepalive_if_required()
         self._feed(data)
         if self._awaits_body and self._body_clock is None:
             self._body_clock = self.loop.call_later(BODY_PATIENCE, self._wait_for_body)
         if self._in_body and self._framing > MAX_HEAD_BYTES:
             self._refuse(400, MALFORMED)
-        elif self._reading_head and self._head_clock is None and not self.transport.is_closing():
-            self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
+        else:
+            self._time_head()
 
     def _is_free(self) -> bool:
         """Whether no request is being served or waits."""
@@ -162,28 +160,39 @@ class BoundedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def _feed(self, data: bytes) -> None:
+        rest = memoryview(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            self._go_on(data[offer.args[0] :])
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as offer:
+                    rest = rest[offer.args[0] :]
+                    self._decline()
+                else:
+                    return
         except httptools.HttpParserError:
             self.send_400_response("")
 
-    def _go_on(self, rest: bytes) -> None:
+    def _decline(self) -> None:
         """Decline another protocol and go on in this one, as RFC 9110 §7.8 allows: the parser stops
         at an offer without reading the body, so another one gets the same head without it. Java's
         HTTP client offers HTTP/2 with every plain request.
         """
         self._offered = False
-        kept = [field for field in self.headers if field[0] not in OFFERS]
-        method = self.parser.get_method()
-        lines = [b"%s %s HTTP/1.1\r\n" % (method, self.url)]
-        lines += [b"%s: %s\r\n" % field for field in kept]
+        before = self.parser
+        line = b"%s %s HTTP/%s\r\n"
+        lines = [line % (before.get_method(), self.url, before.get_http_version().encode())]
+        lines += [b"%s: %s\r\n" % field for field in self.headers if field[0] not in OFFERS]
+        if not before.should_keep_alive():
+            lines.append(b"connection: close\r\n")
         self.parser = httptools.HttpRequestParser(self)
-        self._feed(b"".join([*lines, b"\r\n", rest]))
+        self.parser.feed_data(b"".join([*lines, b"\r\n"]))
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """The first byte of a request. Until then the connection is an idle one, whatever else
+        comes: what is left of a body whose request was answered, or blank lines.
+        """
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._between = False
         self._reading_head = True
@@ -218,6 +227,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing = 0
         self._head_bytes = 0
         self._stop_head_clock()
+        self._unset_keepalive_if_required()  # set if an answer ended while the head came
         if (
             self._short_cut
             and self.parser.get_method() == b"POST"
@@ -269,6 +279,7 @@ class BoundedProtocol(HttpToolsProtocol):
             short = self._short_way.begin(known, body, lambda: cycle, self._start_task)
             if short is not None:
                 self._stop_body_clock()
+                self._unread.stop()
                 self._running, self._short = cycle, short
                 return
         self._wait_for_body()
@@ -297,6 +308,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """All of an answer is written; what the system did not take waits for the client."""
         super().on_response_complete()
+        self._time_head()
         if self._running is None or self._running.response_complete:
             self._unread.watch()
 
@@ -371,6 +383,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_clock = None
         if not self.transport.is_closing():
             self.transport.close()
+
+    def _time_head(self) -> None:
+        """Let a head that has begun come in time, unless an answer before it is to end first."""
+        waits = self._reading_head and self._is_free() and not self.transport.is_closing()
+        if waits and self._head_clock is None:
+            self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
 
     def _stop_head_clock(self) -> None:
         if self._head_clock is not None:

@@ -123,3 +123,19 @@ def test_a_chunked_body_is_read() -> None:
             b"2\r\n{}\r\n0\r\n\r\n"
         )
         assert sock.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "declared"])
+def test_a_body_above_the_limit_is_413_by_any_way(path: str, chunked: bool) -> None:
+    data = b"x" * (LIMIT + 1)
+    framing = b"content-length: %d\r\n\r\n%b" % (len(data), data)
+    if chunked:
+        framing = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+    with (
+        served(server={"max_body_bytes": LIMIT}) as s,
+        socket.create_connection((s.app.host, s.app.port), WAIT_SECONDS) as sock,
+    ):
+        sock.sendall(f"POST {path} HTTP/1.1\r\nhost: localhost\r\n".encode() + framing)
+        answer = b"".join(iter(lambda: sock.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 413 ")

@@ -10,7 +10,8 @@ from deepseek_messages.web import protocol
 from tests.support.app import Served, served
 from tests.support.client import STREAM
 from tests.support.fake import FINISH, FakeUpstream, text
-from tests.support.gates import WAIT_SECONDS
+from tests.support.gates import WAIT_SECONDS, Gate
+from tests.support.raw import Wait
 
 
 def connect(s: Served) -> socket.socket:
@@ -108,6 +109,43 @@ def test_a_slow_second_head_ends_the_connection(monkeypatch: pytest.MonkeyPatch)
         assert read_all(sock).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_head_that_waits_for_an_answer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next request may begin while an answer is on its way; its clock starts behind it."""
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
+    gate = Gate()
+    body = json.dumps(STREAM).encode()
+    head = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(
+        body
+    )
+    with served(FakeUpstream([text("Hel"), Wait(gate), FINISH])) as s, connect(s) as sock:
+        sock.sendall(head + body + b"GET / HTT")
+        s.upstream.called.require("the call")
+        s.app.loop.call_soon_threadsafe(s.app.loop.call_later, 0.1, gate.set)
+        assert b"message_stop" in read_all(sock)
+
+
+UNFINISHED = {
+    "a byte of a body": (b"content-length: 9\r\n", b"x"),
+    "a whole body": (b"content-length: 9\r\n", b"123456789"),
+    "a piece of a chunk": (b"transfer-encoding: chunked\r\n", b"9\r\nx"),
+    "a blank line": (b"", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize(("field", "later"), UNFINISHED.values(), ids=UNFINISHED)
+@pytest.mark.parametrize("path", [b"GET /healthz", b"POST /v1/messages"])
+def test_what_comes_behind_an_answer_does_not_hold_the_connection(
+    path: bytes, field: bytes, later: bytes
+) -> None:
+    """A stranger is answered before its body has come; the rest of it must come in time as well."""
+    options = {"timeout_keep_alive": 0.2}
+    with served(auth={"mode": "keys"}, server_options=options) as s, connect(s) as sock:
+        sock.sendall(path + b" HTTP/1.1\r\nhost: localhost\r\n" + field + b"\r\n")
+        assert sock.recv(65536).startswith(b"HTTP/1.1 ")
+        sock.sendall(later)
+        assert read_all(sock) == b""
+
+
 def test_a_long_answer_is_not_cut_by_the_head_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
     pieces = [text("x" * 1_000)] * 2_000
@@ -131,3 +169,30 @@ def test_two_requests_at_once_are_answered_in_order() -> None:
         sock.sendall(first + second)
         answer = read_all(sock)
     assert answer.index(b'"status":"ok"') < answer.index(b"deepseek-messages")
+
+
+OFFER = b"upgrade: h2c\r\n"
+
+
+def test_many_offers_of_another_protocol_in_one_packet_are_all_declined() -> None:
+    one = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n" + OFFER + b"\r\n"
+    last = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    with served() as s, connect(s) as sock:
+        sock.sendall(one * 1_000 + last)
+        assert read_all(sock).count(b"HTTP/1.1 200 ") == 1_001
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close, upgrade\r\n",
+        b"GET / HTTP/1.0\r\nconnection: upgrade\r\n",
+    ],
+    ids=["close", "1.0"],
+)
+def test_a_declined_offer_leaves_the_rest_of_the_head_as_it_was(head: bytes) -> None:
+    with served() as s, connect(s) as sock:
+        sock.sendall(head + OFFER + b"\r\n")
+        answer = read_all(sock)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer
