@@ -28,7 +28,7 @@ from deepseek_messages.upstreams.base import (
     UpstreamCall,
     as_quick,
 )
-from deepseek_messages.upstreams.route import Need, route_to
+from deepseek_messages.upstreams.route import Need, chooses, route_to
 from deepseek_messages.wire.messages import MessagesRequest
 
 
@@ -182,7 +182,11 @@ class Answerer:
 
     def _is_quick(self, request: MessagesRequest) -> bool:
         """Whether nobody has to be asked and nothing read before it can be translated."""
-        return not self._hosting.may_run(request) and not self._documents.reads(request)
+        return (
+            not chooses(self._upstream)
+            and not self._hosting.may_run(request)
+            and not self._documents.reads(request)
+        )
 
     def _attempt_now(
         self,

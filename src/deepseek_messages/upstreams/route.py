@@ -119,6 +119,11 @@ class Chooser(Protocol):
         ...
 
 
+def chooses(upstream: Upstream) -> bool:
+    """Whether ``upstream`` chooses among others, which it remembers: not to be asked in vain."""
+    return bool(getattr(upstream, "chooses", False))
+
+
 def route_to(upstream: Upstream, need: Callable[[], Need]) -> Route:
     """The way to ``upstream``, or to one of those it stands for. Raises ``Fault`` (``Chooser``)."""
     route: Callable[[Need], Route] | None = getattr(upstream, "route", None)

@@ -14,7 +14,7 @@ from deepseek_messages.upstreams.base import ChatStream, Readiness, Upstream, Up
 from deepseek_messages.upstreams.passing_on import PassingOn
 from deepseek_messages.upstreams.pool.member import MemberState
 from deepseek_messages.upstreams.pool.pool import Pool
-from deepseek_messages.upstreams.route import Need, Route, route_to
+from deepseek_messages.upstreams.route import Need, Route, chooses, route_to
 
 
 class _Generation:
@@ -96,6 +96,11 @@ class Switch:
     def current(self) -> Upstream:
         """The one in use."""
         return self._now.upstream
+
+    @property
+    def chooses(self) -> bool:
+        """As the one in use (``route.chooses``)."""
+        return chooses(self.current)
 
     async def replace(self, upstream: Upstream) -> None:
         """Use ``upstream`` from now on; it is started first. The old one is closed when its last

@@ -18,10 +18,12 @@ MOST_DIGITS = 9
 # Of a request's ASGI scope, what is the same in the next one and is looked at.
 _KEPT = ("type", "http_version", "method", "path", "client", "headers")
 
+# What nearly all clients say with every request, and what goes without saying (RFC 9112 §9.3).
+_KEEP_ALIVE = b"keep-alive"
+
 # Fields that decide how a request is framed, or that are looked at anew in each request.
 _NEVER = frozenset(
     {
-        b"connection",
         b"content-encoding",
         b"expect",
         b"origin",
@@ -93,6 +95,7 @@ def known_head(
         or any(b"\n" in line or line.startswith((b" ", b"\t")) for line in lines)
         or names.count(b"content-length") != 1
         or not _NEVER.isdisjoint(names)
+        or any(n == b"connection" and v.lower() != _KEEP_ALIVE for n, v in headers)
     ):
         return None
     place = names.index(b"content-length")

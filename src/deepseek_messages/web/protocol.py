@@ -28,6 +28,7 @@ from deepseek_messages.web.errors import envelope
 from deepseek_messages.web.front import Front
 from deepseek_messages.web.ids import request_id
 from deepseek_messages.web.known_head import KnownHead, known_head
+from deepseek_messages.web.offers import declined
 from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
 from deepseek_messages.web.short_answer import ShortAnswer
 from deepseek_messages.web.unread import UnreadWatch
@@ -38,9 +39,6 @@ VERSIONS = ("1.0", "1.1")
 # Seconds that a body may come behind its head without a task that waits for it: many clients write
 # the two one after the other.
 BODY_PATIENCE = 0.1
-
-# Fields that offer another protocol (RFC 9110 §7.8), and belong to this connection only.
-OFFERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
 MALFORMED = ErrorDetail(type="invalid_request_error", message="Malformed HTTP request")
 HEAD_TOO_LARGE = ErrorDetail(
@@ -98,9 +96,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Count what arrives before the headers are complete."""
         begins = self._between and self._is_free()
+        self._first = data if begins else b""
         if begins and self._known is not None and self._serve_shortly(self._known, data):
             return
-        self._first = data if begins else b""
         if self._reading_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES + len(data):
@@ -110,6 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._in_body:
             self._framing += len(data)
         self._feed(data)
+        self._first = b""
         if self._awaits_body and self._body_clock is None:
             self._body_clock = self.loop.call_later(BODY_PATIENCE, self._wait_for_body)
         if self._in_body and self._framing > MAX_HEAD_BYTES:
@@ -130,6 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
         body = known.body(data)
         if body is None:
             return False
+        self._first = b""  # not to be tried again
         self._unset_keepalive_if_required()
         self._stop_head_clock()
         self.scope = known.scope  # type: ignore[assignment]
@@ -174,19 +174,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response("")
 
     def _decline(self) -> None:
-        """Decline another protocol and go on in this one, as RFC 9110 §7.8 allows: the parser stops
-        at an offer without reading the body, so another one gets the same head without it. Java's
-        HTTP client offers HTTP/2 with every plain request.
+        """Go on in this protocol: the parser stops at an offer of another one without reading the
+        body, so a new one gets the same head without the offer.
         """
         self._offered = False
-        before = self.parser
-        line = b"%s %s HTTP/%s\r\n"
-        lines = [line % (before.get_method(), self.url, before.get_http_version().encode())]
-        lines += [b"%s: %s\r\n" % field for field in self.headers if field[0] not in OFFERS]
-        if not before.should_keep_alive():
-            lines.append(b"connection: close\r\n")
+        head = declined(self.parser, self.url, self.headers)
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.feed_data(b"".join([*lines, b"\r\n"]))
+        self.parser.feed_data(head)
 
     def on_message_begin(self) -> None:
         """The first byte of a request. Until then the connection is an idle one, whatever else
@@ -280,6 +274,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if short is not None:
                 self._stop_body_clock()
                 self._unread.stop()
+                cycle.body = bytearray()
                 self._running, self._short = cycle, short
                 return
         self._wait_for_body()
@@ -307,6 +302,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """All of an answer is written; what the system did not take waits for the client."""
+        self._short = None
         super().on_response_complete()
         self._time_head()
         if self._running is None or self._running.response_complete:
@@ -330,7 +326,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, _msg: str) -> None:
         """Answer what the parser refuses, in the envelope instead of plain text."""
-        if self._too_large:
+        if self._too_large or (self._reading_head and self._head_bytes > MAX_HEAD_BYTES):
             self._refuse(431, HEAD_TOO_LARGE)
         else:
             self._refuse(400, MALFORMED)

@@ -1,9 +1,12 @@
 """Heads that are known: the same bytes, but for the length of the body."""
 
+import json
+
 import httptools
 import pytest
 
 from deepseek_messages.web.known_head import KnownHead, known_head
+from tests.support.captures import FOLDER
 
 HEAD = (
     b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: k\r\n"
@@ -79,6 +82,25 @@ def test_anything_else_is_for_the_parser(data: bytes) -> None:
 def test_heads_that_may_mean_something_else_are_not_remembered(field: bytes) -> None:
     data = request(b"{}").replace(b"user-agent: tests", field)
     assert learned(data) is None
+
+
+@pytest.mark.parametrize("field", [b"Connection: keep-alive", b"connection: Keep-Alive"])
+def test_what_goes_without_saying_is_remembered(field: bytes) -> None:
+    data = request(b"{}").replace(b"user-agent: tests", field)
+    known = learned(data)
+    assert known is not None
+    assert known.body(data) == b"{}"
+
+
+CLIENTS = ["ai_sdk_object", "cc_bare", "cc_subagent", "langchain_tools", "py_stream", "ts_stream"]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_heads_of_real_clients_are_remembered(client: str) -> None:
+    request = json.loads((FOLDER / f"{client}.json").read_text())["requests"][0]
+    fields = [f"{name}: {value}".replace("<computed>", "2") for name, value in request["headers"]]
+    head = "\r\n".join([f"POST {request['target']} HTTP/1.1", *fields, "", ""])
+    assert learned(head.encode() + b"{}") is not None
 
 
 def test_a_body_in_chunks_is_not_remembered() -> None:

@@ -80,6 +80,14 @@ def test_large_heads_are_431_in_the_envelope(fields: bytes) -> None:
     assert s.app.open_connections == 0
 
 
+def test_a_large_head_is_431_whatever_else_is_wrong_with_it() -> None:
+    """Its end may come in one packet with the rest, as an endless name without a value."""
+    with served() as s, connect(s) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\n" + BIG["endless name"] + b"\r\n\r\n")
+        answer = read_all(sock)
+    assert not answer or envelope_of(answer) == (431, "invalid_request_error")
+
+
 def test_a_long_request_line_is_refused() -> None:
     with served() as s, connect(s) as sock:
         sock.sendall(b"GET /" + b"a" * protocol.MAX_HEAD_BYTES + b" HTTP/1.1\r\n\r\n")

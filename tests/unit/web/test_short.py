@@ -1,10 +1,12 @@
 """The shortest way gives what the ordinary way gives, whatever the upstream does."""
 
+import gc
 import gzip
 import http.client
 import json
 import re
 import socket
+import weakref
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -22,7 +24,7 @@ from deepseek_messages.upstreams.chat.upstream import ChatHttpUpstream
 from deepseek_messages.web.short_answer import ShortAnswer
 from tests.faults.chat_bytes import DONE, USAGE, delta, tool_delta, whole
 from tests.support.client import HELLO, MESSAGES, STREAM, Client, read_reply
-from tests.support.gates import WAIT_SECONDS, Gate
+from tests.support.gates import WAIT_SECONDS, Gate, wait_until
 from tests.support.servers import (
     Cut,
     Reached,
@@ -302,6 +304,18 @@ def test_requests_that_wait_behind_one_another_are_all_answered(
     assert taken
 
 
+def test_a_connection_that_rests_keeps_nothing_of_its_last_request(
+    tmp_path: Path, taken: list[ShortAnswer]
+) -> None:
+    script = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), GOOD]
+    with raw_upstream(script) as upstream, serving(tmp_path, upstream) as served:
+        connection = connect(served)
+        assert post(connection, HELLO).status == 200
+        kept = weakref.ref(taken.pop())
+        wait_until(lambda: gc.collect() >= 0 and kept() is None)
+        connection.close()
+
+
 def one_answer(read: Any) -> tuple[bytes, bytes]:
     status, length = read.readline(), 0
     while (line := read.readline()) != b"\r\n":
@@ -329,6 +343,33 @@ def test_a_key_that_was_taken_back_lets_nobody_in(
         assert post(connection, HELLO, key).status == 401
         connection.close()
     assert len(taken) == 1
+
+
+@pytest.mark.parametrize("path", ["web.messages.parse_request", "service.answerer.to_chat"])
+@pytest.mark.parametrize("way", [Way.FIRST, Way.KNOWN])
+def test_a_bug_in_reading_a_request_is_answered_and_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, way: Way
+) -> None:
+    script = [ReadRequest(), MODELS, ReadRequest(), GOOD, ReadRequest(), GOOD]
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    with (
+        raw_upstream(script) as upstream,
+        structlog.testing.capture_logs() as log,
+        serving(tmp_path, upstream, server={"max_concurrency": 1}) as served,
+    ):
+        connection = connect(served)
+        if way is Way.FIRST:
+            connection.close()
+        with monkeypatch.context() as patch:
+            patch.setattr(f"deepseek_messages.{path}", broken)
+            assert post(connection, HELLO).status == 500
+        assert post(connection, HELLO).status == 200
+        connection.close()
+    told = [entry for entry in log if entry["event"] == "request"]
+    assert [entry["outcome"] for entry in told] == ["served", "bug", "served"]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ class Pool:
     """
 
     name = "pool"
+    chooses = True  # ``route.chooses``
 
     def __init__(
         self,

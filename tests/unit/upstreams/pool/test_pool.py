@@ -674,3 +674,11 @@ async def test_a_probe_that_fails_is_a_failure_of_its_server() -> None:
     world = pair(Broken(), fake())
     await world.pool.probe()
     assert world.pool.states()[0].reason == "no connection"
+
+
+async def test_a_way_that_is_not_gone_earns_no_retries() -> None:
+    """The shortest way (``Answerer.answer_now``) is none through a pool; asking must not count."""
+    world = pair(fake(), fake())
+    for _ in range(100):
+        assert world.answerer.answer_now(request(), Caller("key-1"), world.record) is None
+    assert sum(world.pool.budget.spend() for _ in range(100)) == 10
