@@ -260,3 +260,19 @@ def test_a_cut_in_the_middle_is_one_error_event(tmp_path: Path, tasks: list[Answ
     assert kinds(events)[-1] == "error"
     assert (told(log)["outcome"], told(log)["fault"]) == ("fault", "cut")
     assert not tasks
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["short", "by a task"])
+def test_an_end_that_comes_with_a_word_is_noticed(tmp_path: Path, *, short: bool) -> None:
+    first, second = Gate(), Gate()
+    words = [chunked_sse_head(), HEL, Wait(first), LO, Wait(second), LO + chunk(b""), Wait(Gate())]
+    server = {"commit_after": 30.0 if short else 0.0, "ping_interval": 1000.0}
+    with streamed(tmp_path, words, server=server) as stream:
+        events = stream.until("content_block_delta")
+        first.set()
+        events += stream.until("content_block_delta")
+        second.set()
+        events += stream.rest()
+    assert_lawful(events)
+    assert [event["delta"]["text"] for event in events if "delta" in event] == ["Hel", "lo", "lo"]
+    assert kinds(events)[-1] == "error"

@@ -166,6 +166,8 @@ class PooledReply:
         """What ``relay`` makes of what ``peek`` shows, which is content and is taken with it;
         ``None``, and nothing is taken, if it makes nothing of it.
         """
+        if self.ended or self._fault is not None:
+            return None  # it was told together with the content, and is not told again
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else self.peek()
         if not data or self._inflater is not None or self._paused:
@@ -174,10 +176,9 @@ class PooledReply:
         if frames is not None:
             pieces.clear()
             self._size = 0
-            if not self.ended:
-                self._begun = True
-                self._content_by = self._loop.time() + self._limits.idle
-                self._connection.expire_at(self._content_by)
+            self._begun = True
+            self._content_by = self._loop.time() + self._limits.idle
+            self._connection.expire_at(self._content_by)
         return frames
 
     async def read_all(self, limit: int) -> bytes:
