@@ -60,8 +60,13 @@ class PoolRoute:
         if max(roomier) <= window or tokens() <= window:
             return True
         self._least_window = max(window, self._least_window)
-        better = self._other(self._tried)
-        return better is None or not self._go(better)
+        # A window is that of the longest model there: this one's may be shorter.
+        passed = [*self._tried, self._last]
+        better = self._other(passed)
+        if better is None or not self._go(better):
+            return True
+        self._tried = passed
+        return False
 
     def _other(self, without: Iterable[Member]) -> Member | None:
         """The best one for this request that is none of these."""

@@ -18,6 +18,7 @@ from deepseek_messages.upstreams.base import Readiness, UpstreamCall
 from deepseek_messages.upstreams.pool.breaker import BreakerLimits, Health
 from deepseek_messages.upstreams.pool.member import Place
 from deepseek_messages.upstreams.pool.pool import Pool, PoolOptions
+from deepseek_messages.upstreams.pool.way import PoolRoute
 from deepseek_messages.wire.chat import ChatChunk, ChatRequest
 from deepseek_messages.wire.events import ErrorEvent, MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
@@ -299,6 +300,28 @@ async def test_a_request_too_long_for_one_goes_to_one_with_room() -> None:
     assert world.calls() == {"first": 0, "second": 1}
     await world.ask()
     assert world.calls() == {"first": 1, "second": 1}
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+async def test_no_server_is_gone_back_to_for_a_longer_model_than_the_one_asked_for(
+    servers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    fits = PoolRoute.fits
+
+    def counted(*arguments: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        assert looks < 10
+        return fits(*arguments)
+
+    monkeypatch.setattr(PoolRoute, "fits", counted)
+    both = {str(n): (fake(models=[SMALL, LARGE]), Place(priority=n)) for n in range(servers)}
+    world = World(both)
+    await world.pool.models()
+    await world.ask("word " * 2000, model="small")
+    assert sum(world.calls().values()) == 1
+    assert set(world.loads().values()) == {0}
 
 
 async def test_an_overflow_goes_to_one_with_room() -> None:
