@@ -82,13 +82,15 @@ class Breaker:
         until = self._until if self.state(now) is Health.OPEN else now
         return max(now, until, self._resting_until)
 
-    def began(self, now: float) -> None:
-        """A request goes there."""
-        if self.state(now) is Health.TRIAL:
-            self._trying = True
+    def began(self, now: float) -> bool:
+        """A request goes there. Whether it is the trial."""
+        if self.state(now) is not Health.TRIAL or self._trying:
+            return False
+        self._trying = True
+        return True
 
     def abandoned(self) -> None:
-        """That request ended without telling anything, for example because its client left."""
+        """The trial ended without telling anything, for example because its client left."""
         self._trying = False
 
     def succeeded(self, now: float) -> None:
@@ -125,7 +127,6 @@ class Breaker:
     def rests(self, now: float, seconds: float) -> None:
         """It asked to be left alone for so long."""
         self._resting_until = max(self._resting_until, now + seconds)
-        self._trying = False
 
     def share(self, now: float) -> float:
         """How much of its share of the load it is to get, in (0, 1]."""

@@ -79,6 +79,7 @@ class Member:
         self.upstream = upstream
         self.breaker = breaker
         self.load = 0  # requests on their way here
+        self._trial: object = None  # the one that finds out whether it is back
         self.served: Sequence[Model] = ()  # as far as known
         self._places = places
         self._place = f"upstream {name}"
@@ -139,21 +140,24 @@ class Member:
         reason = SILENT if self.silence.lasts else self._reason
         return MemberState(name=self.name, health=health, load=self.load, reason=reason)
 
-    def enter(self) -> bool:
-        """One more request is on its way here, unless that is too many. Whether it is."""
+    def enter(self, request: object) -> bool:
+        """``request`` is on its way here, unless that is too many. Whether it is."""
         most = self.place.max_concurrency
         if most is not None and not self._places.take(self._place, most):
             return False
         self.load += 1
-        self.breaker.began(self._clock())
+        if self.breaker.began(self._clock()):
+            self._trial = request
         return True
 
-    def leave(self) -> None:
-        """One less."""
+    def leave(self, request: object) -> None:
+        """It is there no more."""
         self.load -= 1
         if self.place.max_concurrency is not None:
             self._places.give_back(self._place)
-        self.breaker.abandoned()
+        if self._trial is request:
+            self._trial = None
+            self.breaker.abandoned()
 
     # --- an upstream --------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class PoolRoute:
         other = self._other([*self._tried, self._member])
         if other is None or other.place.priority != self._member.place.priority:
             return None
-        if not self._pool.budget.spend() or not other.enter():
+        if not self._pool.budget.spend() or not other.enter(self):
             return None
         self._tries += 1
         self._second = other
@@ -127,7 +127,7 @@ class PoolRoute:
         if first is None or second is None:
             return
         stays, leaves = (second, first) if answers is second else (first, second)
-        leaves.leave()
+        leaves.leave(self)
         if other_waits:
             self._pool.on_attempt(leaves.name, HEDGED)
         self._tried.append(leaves)
@@ -138,12 +138,12 @@ class PoolRoute:
         """Nothing runs any more."""
         for member in (self._member, self._second):
             if member is not None:
-                member.leave()
+                member.leave(self)
         self._member = self._second = None
 
     def _go(self, member: Member) -> bool:
         """Leave whoever is asked now, and go there; whether there is a place."""
-        if not member.enter():
+        if not member.enter(self):
             return False
         self.close()
         self._pool.homes.remember(self._prefixes, member.name)

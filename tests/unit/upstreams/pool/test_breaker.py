@@ -52,6 +52,14 @@ def test_after_the_cooldown_one_request_at_a_time_tries() -> None:
     assert made.allows(5)
 
 
+def test_what_ends_meanwhile_is_not_the_trial() -> None:
+    made = opened()
+    assert made.began(5)
+    assert not made.began(5)  # tried all the same, where everybody seems to be down
+    made.rests(5, 1)  # as the answer to one that began before
+    assert not made.allows(6)
+
+
 def test_a_failed_trial_doubles_the_cooldown_up_to_the_longest() -> None:
     made, now, waits = opened(), 0.0, []
     for _ in range(4):

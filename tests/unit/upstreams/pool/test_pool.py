@@ -23,7 +23,7 @@ from deepseek_messages.wire.chat import ChatChunk, ChatRequest
 from deepseek_messages.wire.events import ErrorEvent, MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
 from tests.support.answering import answerer_on, events_of
-from tests.support.fake import FINISH, OPEN, FakeUpstream, text
+from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
 
 BOOM = faults.connect("no connection")
 OVERFLOW = Fault(faults.FaultKind.REFUSED, "prompt is too long: 20 tokens > 10 maximum", status=400,
@@ -580,6 +580,28 @@ async def test_one_that_keeps_failing_is_left_out_and_comes_back() -> None:
     await world.ask()
     assert world.calls() == {"first": 4, "second": 5}
     assert world.pool.states()[0].health is Health.CLOSED
+
+
+async def test_one_that_may_be_back_gets_one_request_whatever_else_ends_there() -> None:
+    fails, hangs, answers = [BOOM, OPEN], [SILENCE, OPEN], [text("Hello"), FINISH]
+    first = FakeUpstream([text("Hel"), SILENCE], fails, fails, fails, hangs, answers)
+    world = pair(first, fake())
+    earlier = await world.answer(request())
+    await earlier.opened()
+    for _ in range(3):
+        await world.ask()
+    world.clock.now += 10
+    trial = await world.answer(request())
+    opening = asyncio.get_running_loop().create_task(trial.opened())
+    await asyncio.sleep(0)
+    await earlier.aclose()
+    await world.ask()
+    assert world.calls() == {"first": 5, "second": 4}
+    opening.cancel()
+    await asyncio.wait((opening,))
+    await trial.aclose()
+    await world.ask()  # the trial told nothing: the next one tries
+    assert world.calls() == {"first": 6, "second": 4}
 
 
 async def test_a_refused_key_is_left_out_at_once() -> None:
