@@ -43,6 +43,10 @@ LEAST_SHARE = 0.1
 # A key that was refused, or an empty account, is not better in seconds.
 BARRED = 60.0
 
+# By how much a timer may fire before its time, in seconds: uvloop counts in milliseconds. A request
+# that has waited for a server's rest to end finds it ended.
+EARLY = 0.001
+
 
 class Breaker:
     """The breaker of one server. ``draw`` gives numbers in [0, 1) that spread the retries."""
@@ -67,7 +71,7 @@ class Breaker:
 
     def allows(self, now: float) -> bool:
         """Whether a request may go there now."""
-        if now < self._resting_until:
+        if now + EARLY < self._resting_until:
             return False
         match self.state(now):
             case Health.CLOSED:

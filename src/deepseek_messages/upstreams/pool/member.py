@@ -18,16 +18,13 @@ from deepseek_messages.upstreams.base import (
 )
 from deepseek_messages.upstreams.places import Places
 from deepseek_messages.upstreams.pool.balance import Seat
-from deepseek_messages.upstreams.pool.breaker import Breaker, Health
+from deepseek_messages.upstreams.pool.breaker import EARLY, Breaker, Health
 from deepseek_messages.upstreams.pool.member_stream import MemberStream
-from deepseek_messages.upstreams.pool.retries import Blame, blame
+from deepseek_messages.upstreams.pool.retries import REST, Blame, blame
 from deepseek_messages.upstreams.pool.silence import Silence
 
 # Why a server is passed over that answers nobody (``silence``).
 SILENT = "it takes requests and says nothing"
-
-# How long a server that says 429 without a time is left alone, in seconds.
-REST = 1.0
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -111,7 +108,8 @@ class Member:
     def _rest(self, model: str) -> float:
         """For how many seconds more ``model`` is to be left alone."""
         until = self._rests.get(counted_as(model)) if self._rests else None
-        return 0.0 if until is None else until - self._clock()
+        left = 0.0 if until is None else until - self._clock()
+        return left if left > EARLY else 0.0
 
     @property
     def seat(self) -> Seat:

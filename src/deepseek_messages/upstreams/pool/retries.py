@@ -10,6 +10,9 @@ from deepseek_messages.translation.faults import Fault, FaultKind
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 
+# How long a server that says 429 without a time is left alone, in seconds.
+REST = 1.0
+
 # Finagle's retry budget: one retry for five requests, and ten more for quiet times.
 RETRY_RATIO = 0.2
 RESERVE = 10.0
@@ -75,9 +78,12 @@ def wait_before(fault: Fault, tries: int, draw: Callable[[], float]) -> float | 
     """Seconds to wait before try number ``tries`` + 1 with the same servers; ``None`` when the
     upstream wants more patience than a client has: then the client is told to come back.
     """
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * (1 - draw() / 4)
-    wait = max(wait, fault.retry_after or 0.0)
-    return wait if wait <= LONGEST_WAIT else None
+    least = fault.retry_after or (REST if blame(fault) is Blame.BUSY else 0.0)
+    if least > LONGEST_WAIT:
+        return None
+    spread = draw() / 4
+    wait: float = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * (1 - spread)
+    return max(wait, least * (1 + spread))
 
 
 class RetryBudget:

@@ -253,6 +253,19 @@ async def test_retry_after_is_waited_for() -> None:
     assert world.clock.slept == [4.0]
 
 
+@pytest.mark.parametrize("status", [429, 503, 529])
+@pytest.mark.parametrize("early", [0.0, 0.0009])  # as timers that count in milliseconds fire
+async def test_a_busy_server_is_tried_again_after_its_rest(status: int, early: float) -> None:
+    busy = from_status(status, {}, b"")
+    world = World({"only": (FakeUpstream([busy, OPEN], [text("Hello"), FINISH]), Place())})
+
+    async def sleep(seconds: float) -> None:
+        world.clock.now += seconds - early
+
+    world.pool.sleep = sleep
+    assert said(await world.ask()) == "Hello"
+
+
 async def test_a_long_retry_after_goes_to_the_client() -> None:
     busy = from_status(429, {"retry-after": "60"}, b"")
     world = World({"only": (failing(busy), Place())})

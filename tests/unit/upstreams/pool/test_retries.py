@@ -7,6 +7,7 @@ from deepseek_messages.translation.faults import Fault, FaultKind, from_status
 from deepseek_messages.upstreams.pool.retries import (
     LONGEST_WAIT,
     RESERVE,
+    REST,
     Blame,
     RetryBudget,
     Verdict,
@@ -72,6 +73,11 @@ def test_waits_grow_with_jitter_downwards() -> None:
 
 def test_retry_after_is_obeyed() -> None:
     assert wait_before(faults.busy("no", retry_after=3), 1, lambda: 0.0) == 3
+
+
+def test_a_busy_server_is_left_alone_while_it_rests_and_not_by_all_until_the_same_moment() -> None:
+    assert wait_before(from_status(429, {}, b""), 1, lambda: 0.0) == REST
+    assert wait_before(faults.busy("no", retry_after=4), 1, lambda: 0.8) == pytest.approx(4.8)
 
 
 def test_a_long_retry_after_is_left_to_the_client() -> None:
