@@ -108,6 +108,10 @@ ERROR_BODY_TIMEOUT = 5.0
 # after 5 s; api.deepseek.com was reported to half-close kept connections. Be before them.
 KEEPALIVE_EXPIRY = 4.0
 
+# How soon after a request a kept connection ends that the server had closed before: a lost segment
+# is sent again after 1 s, then after 2 (RFC 6298). One that ends later may have been worked on.
+STALE_WITHIN = 3.0
+
 # The largest head (status and headers) that is read from an upstream. curl stops at 300 KiB of
 # headers in all, nginx at 4 to 8 KiB, Node's client at 16 KiB.
 MAX_UPSTREAM_HEAD_BYTES = 64 * 1024

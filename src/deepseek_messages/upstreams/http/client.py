@@ -68,7 +68,7 @@ class HttpClient:
 
         ``credential`` goes up instead of the upstream's own key. Raises ``Fault``. Cancelling
         closes the connection at once. A kept connection that turns out to be dead is replaced
-        by a fresh one, once, and only if no byte of an answer came.
+        by a fresh one, once, and only if it ends soon and no byte of an answer came.
         """
         key = (_checked(credential) if credential else None) or self._api_key
         return await self._way.request(method, url, body, key, deadlines or self._deadlines)

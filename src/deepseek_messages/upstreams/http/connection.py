@@ -70,6 +70,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is None:
             self.connection_lost(None)
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is: what there was to send has gone out."""
+        return self._transport is not None
+
     def begin(self, origin: str, limits: Deadlines, first_by: float) -> PooledReply:
         """Expect an answer. The request has to be written now."""
         reply = PooledReply(self, origin, limits, first_by, self._loop, kept=self._answers > 0)
@@ -105,6 +110,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def expire_at(self, when: float) -> None:
         """Close at ``when``, unless told otherwise before."""
+        if self.closing:  # a clock would only outlive it
+            return
         self._due = when
         if when < self._clock_at:
             if self._clock is not None:
@@ -114,10 +121,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _tick(self) -> None:
         self._clock, self._clock_at = None, _NEVER
-        if self._loop.time() < self._due:
+        now, reply = self._loop.time(), self._reply
+        if now < self._due:
             self.expire_at(self._due)
+        elif reply is None:
+            self.abort()
+        elif now < reply.deadline:
+            self.expire_at(reply.deadline)
         else:
-            self.abort(self._reply.overdue() if self._reply is not None else None)
+            self.abort(reply.overdue())
 
     def pause_reading(self) -> None:
         """Take nothing more from the network for now."""
@@ -163,6 +175,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if self._reply is reply:
+                reply.put(self._body)  # what came before it
             self.abort(http_faults.garbage_fault(reply.origin, "something that is not HTTP"))
         self.feeding = False
         pieces = self._body if self._reply is reply else ()
@@ -236,7 +250,8 @@ class Connection(asyncio.BufferedProtocol):
         reply.put(self._body)
         self._body.clear()
         reply.end()
-        if self.sending or self.closing or not self._parser.should_keep_alive():
+        unsent = self.sending or self.paused_writing
+        if unsent or self.closing or not self._parser.should_keep_alive():
             self.abort()
         else:
             self._owner.free(self)

@@ -56,7 +56,7 @@ def reason(error: BaseException | None) -> str:
             return f"TLS: {error.verify_message}"
         case ssl.SSLError():
             return f"TLS: {error.reason or 'handshake failed'}"
-        case socket.gaierror():
+        case socket.gaierror() | UnicodeError():
             return "unknown host"
         case TimeoutError():
             return "no answer"

@@ -36,7 +36,7 @@ class HttpPool:
         self.buffer = memoryview(bytearray(READ_SIZE))
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
-        self._emptied: asyncio.Future[None] | None = None
+        self._lost = asyncio.Event()  # a connection ended
         self._heads: dict[tuple[str, URL, bool], bytes] = {}
 
     async def request(
@@ -68,12 +68,13 @@ class HttpPool:
         return reply
 
     async def aclose(self) -> None:
-        """Close all connections, also those in use."""
-        for connection in tuple(self._all):
-            connection.abort(http_faults.cut_fault(self._label))
-        if self._all:  # the loop tells each in one of its next rounds
-            self._emptied = asyncio.get_running_loop().create_future()
-            await self._emptied
+        """Close all connections, also those in use. May be called again."""
+        self._keepalive = 0.0
+        while self._all:
+            for connection in tuple(self._all):
+                connection.abort(http_faults.cut_fault(self._label))
+            self._lost.clear()
+            await self._lost.wait()  # the loop tells each in one of its next rounds
 
     def free(self, connection: Connection) -> None:
         """A connection has delivered an answer and can take another request."""
@@ -88,8 +89,7 @@ class HttpPool:
         self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        if self._emptied is not None and not self._all and not self._emptied.done():
-            self._emptied.set_result(None)
+        self._lost.set()
 
     async def _ask(
         self,
@@ -147,8 +147,10 @@ class HttpPool:
                 await self._dialer.connect(lambda: connection)
         except ConnectionResetError:  # it was connected, and is no more
             connection.abort(http_faults.cut_fault(self._label))
-        except OSError as error:  # also TimeoutError and what TLS raises
-            connection.abort(http_faults.connect_fault(self._label, error))
+        except (OSError, ValueError) as error:  # also TimeoutError, what TLS raises, and no name
+            connected = connection.connected  # just now: the request has gone out
+            fault = http_faults.cut_fault(self._label) if connected else None
+            connection.abort(fault or http_faults.connect_fault(self._label, error))
         except BaseException:
             connection.abort(http_faults.cut_fault(self._label))
             raise

@@ -6,7 +6,11 @@ from typing import Protocol
 
 from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.limits import LINGER_TIMEOUT, MAX_UPSTREAM_HEAD_BYTES
+from deepseek_messages.translation.limits import (
+    LINGER_TIMEOUT,
+    MAX_UPSTREAM_HEAD_BYTES,
+    STALE_WITHIN,
+)
 from deepseek_messages.upstreams.http import faults as http_faults
 from deepseek_messages.upstreams.http.coding import Inflater
 from deepseek_messages.upstreams.http.reply import KNOWN_CODINGS, Deadlines, read_up_to
@@ -14,6 +18,8 @@ from deepseek_messages.upstreams.http.reply import KNOWN_CODINGS, Deadlines, rea
 # Bytes of a body that wait to be read before the network has to wait (as asyncio's streams have
 # it). uvloop reads up to 250 KiB at a time on top of them.
 HIGH_WATER = 64 * 1024
+
+_NEVER = float("inf")
 
 
 class StaleError(Exception):
@@ -29,8 +35,6 @@ class Line(Protocol):
     def abort(self, fault: Fault | None = None) -> None: ...
 
     def expire_at(self, when: float) -> None: ...
-
-    def expire_in(self, seconds: float) -> None: ...
 
     def pause_reading(self) -> None: ...
 
@@ -197,7 +201,8 @@ class PooledReply:
         """Let the few bytes that end the body arrive in their own time."""
         if not self.ended and not self._settled:
             self._settled = True
-            self._connection.expire_in(LINGER_TIMEOUT)
+            self._content_by = self._loop.time() + LINGER_TIMEOUT
+            self._connection.expire_at(self._content_by)
             self._take()
 
     def _take(self) -> bytes:
@@ -278,8 +283,8 @@ class PooledReply:
             self.wake()
         elif self._tell is not None and (self._pieces or self.ended or self._fault is not None):
             self._tell()
-        if self._size > HIGH_WATER and self._pieces and not self._paused:
-            self._paused = True
+        if self._size > HIGH_WATER and self._pieces and not self._paused and not self.ended:
+            self._paused = True  # not beyond the end: the connection may be another answer's now
             self._connection.pause_reading()
 
     def head(self, status: int) -> None:
@@ -304,13 +309,21 @@ class PooledReply:
 
     def lost(self) -> None:
         """The connection ended before the answer did."""
-        self._stale = self._kept
+        asked = self._content_by - self._limits.first_byte  # as long as nothing came
+        self._stale = self._kept and self._loop.time() < asked + STALE_WITHIN
         self.fail(http_faults.cut_fault(self.origin))
 
     def fail(self, fault: Fault) -> None:
         """The answer will not become whole."""
         self._fault = self._fault or fault
         self.wake()
+
+    @property
+    def deadline(self) -> float:
+        """By when something has to come, by the loop's clock. There is none while something waits
+        to be read: then it is the reader who is slow.
+        """
+        return _NEVER if self._pieces else self._content_by
 
     def overdue(self) -> Fault:
         """The deadline has passed."""

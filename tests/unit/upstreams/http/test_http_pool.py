@@ -2,18 +2,21 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.limits import MAX_UPSTREAM_HEAD_BYTES
 from deepseek_messages.upstreams.http.client import HttpClient
 from deepseek_messages.upstreams.http.origin import Origin
+from deepseek_messages.upstreams.http.pool import HttpPool
 from deepseek_messages.upstreams.http.pooled_reply import HIGH_WATER
+from deepseek_messages.upstreams.http.reply import Deadlines
 from tests.support.certificates import self_signed
 from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import (
@@ -27,6 +30,7 @@ from tests.support.servers import (
     chunked_sse_head,
     raw_upstream,
 )
+from tests.unit.upstreams.http.test_http_connection import Transport
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_leaks")]
 
@@ -185,3 +189,34 @@ async def test_a_request_given_up_while_it_is_dialled_leaves_nothing(rounds: int
             reply.close()
             async with asyncio.timeout(WAIT_SECONDS):
                 await made.aclose()
+
+
+async def test_closing_twice_at_a_time_ends_both() -> None:
+    with raw_upstream([Stall()]) as server:
+        async with client(server.url) as made:
+            assert made.send_now("POST", made.origin.api("/v1/x"), body=b"{}")
+            async with asyncio.timeout(WAIT_SECONDS):
+                await asyncio.gather(made.aclose(), made.aclose())
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+async def test_a_name_that_cannot_be_one_is_an_unknown_host(host: str) -> None:
+    async with client(f"http://{host}") as made:
+        with pytest.raises(Fault) as caught:
+            await ask(made)
+    assert caught.value.kind is FaultKind.CONNECT
+    assert "unknown host" in caught.value.message
+
+
+async def test_time_that_is_up_as_soon_as_it_is_connected_is_told_as_what_it_is() -> None:
+    pool = HttpPool(Origin("http://127.0.0.1:9"), keepalive=4)
+
+    async def connect(protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        protocol().connection_made(Transport())
+        raise TimeoutError
+
+    pool._dialer.connect = connect  # type: ignore[method-assign]
+    url = URL("http://127.0.0.1:9/")
+    with pytest.raises(Fault) as caught:
+        await pool.request("POST", url, b"{}", None, Deadlines())
+    assert caught.value.kind is FaultKind.CUT  # somebody may have read the request
