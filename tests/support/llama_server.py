@@ -1,6 +1,6 @@
 """llama.cpp's own HTTP server on loopback, in a process of its own.
 
-Run as a program it serves ``MODEL`` with ``KEY`` until its standard input ends, and prints its
+Run as a program it serves a model file under a name until its standard input ends, and prints its
 address once.
 """
 
@@ -15,10 +15,10 @@ CONTEXT = 2048  # for each of two slots
 
 
 @contextmanager
-def llama_server(model: Path, *, key: str = KEY) -> Iterator[str]:
-    """The server's base URL, until the block ends."""
+def llama_server(model: Path, *, key: str = KEY, alias: str = "smollm2") -> Iterator[str]:
+    """The server's base URL, until the block ends. It lists the model as ``alias``."""
     process = subprocess.Popen(
-        [sys.executable, "-P", __file__, str(model), key],
+        [sys.executable, "-P", __file__, str(model), key, alias],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -34,13 +34,13 @@ def llama_server(model: Path, *, key: str = KEY) -> Iterator[str]:
             process.kill()  # it has nothing to save
 
 
-def main(model: str, key: str) -> None:
+def main(model: str, key: str, alias: str) -> None:
     """Serve until standard input ends."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = model
-    params.model_alias = {"smollm2"}
+    params.model_alias = {alias}
     params.n_parallel = 2
     params.n_ctx = 2 * CONTEXT
     params.n_batch = params.n_ubatch = 64
