@@ -3,9 +3,11 @@
     server = TokenServerFake("vllm", text="</think>Hello")
     with serve_app(server) as running: ... running.url ... server.asked[0] ...
 
-Field names and orders are those of the servers' own code; see ``upstreams/tokens/servers.py``.
+Field names and orders are those of the servers' own code (``upstreams/tokens/servers.py``), of
+vLLM and llama.cpp as the real ones send them (``conformance/upstreams/test_token_engines.py``).
 """
 
+import codecs
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +31,7 @@ class TokenServerFake:
     increments: bool = False  # SGLang with --incremental-streaming-output
     model: str = "DeepSeek-V4.1-Flash"
     window: int = 100_000
-    cached: int = 3
+    cached: int | None = 3  # None: vLLM that was not told to say it
     sees: bool | None = None  # SGLang's ``has_image_understanding``; None: says nothing of it
     image_tokens: int = 100  # what each image takes, by this server's count
     error: Any = None  # sent in place of the end
@@ -93,39 +95,43 @@ class TokenServerFake:
 
     def _vllm(self, parts: list[list[int]], prompt: int) -> Iterator[dict[str, Any]]:
         head = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": self.model}
-        for number, part in enumerate(parts):
+        for number, (part, text) in enumerate(zip(parts, texts(parts), strict=True)):
             last = number == len(parts) - 1
             choice: dict[str, Any] = {
                 "index": 0,
-                "text": words(part),
+                "text": text,
                 "logprobs": None,
                 "finish_reason": self.finish if last and self.error is None else None,
                 "stop_reason": None,
             }
             if self.ids:
+                choice["prompt_token_ids"] = None if number else self.prompt()
                 choice["token_ids"] = part
             yield head | {"choices": [choice]}
         if self.error is not None:
             yield {"error": self.error}
             return
-        usage = {
+        usage: dict[str, Any] = {
             "prompt_tokens": prompt,
+            "total_tokens": prompt + sum(map(len, parts)),
             "completion_tokens": sum(map(len, parts)),
-            "prompt_tokens_details": {"cached_tokens": self.cached},
         }
-        yield head | {"choices": [], "usage": usage}
+        if self.cached is not None:  # --enable-prompt-tokens-details
+            usage["prompt_tokens_details"] = {"cached_tokens": self.cached}
+        yield head | {"choices": [], "usage": usage, "system_fingerprint": "vllm-0.32.0"}
 
     def _sglang(self, parts: list[list[int]], prompt: int) -> Iterator[dict[str, Any]]:
         written: list[int] = []
-        for number, part in enumerate(parts):
+        said = ""
+        for number, (part, text) in enumerate(zip(parts, texts(parts), strict=True)):
             written += part
-            shown = part if self.increments else list(written)
+            said += text
             last = number == len(parts) - 1
             reason = {"type": self.finish, "matched": END} if last else None
             if last and self.error is not None:
                 reason = {"type": "abort", **self.error}
             event: dict[str, Any] = {
-                "text": words(shown),
+                "text": text if self.increments else said,
                 "meta_info": {
                     "id": "1",
                     "finish_reason": reason,
@@ -135,53 +141,94 @@ class TokenServerFake:
                 },
             }
             if self.ids:
-                event["output_ids"] = shown
+                event["output_ids"] = part if self.increments else list(written)
             yield event
 
     def _llama_cpp(self, parts: list[list[int]], prompt: int) -> Iterator[dict[str, Any]]:
+        written, held = 0, b""
         for part in parts:
-            event = {"index": 0, "content": words(part), "stop": False, "id_slot": 0}
-            yield event | ({"tokens": part} if self.ids else {"tokens": []})
+            written += len(part)
+            held += spelled(part)
+            if (text := whole(held)) is None:  # neither the text nor the ids are ever sent alone
+                continue
+            held = b""
+            yield {
+                "index": 0,
+                "content": text,
+                "tokens": part if self.ids else [],
+                "stop": False,
+                "id_slot": -1,
+                "tokens_predicted": written,
+                "tokens_evaluated": prompt,
+            }
         if self.error is not None:
             yield {"error": self.error}
             return
-        yield {
+        end = {
             "index": 0,
             "content": "",
             "tokens": [],
+            "id_slot": 0,
             "stop": True,
+            "model": self.model,
+            "tokens_predicted": written,
+            "tokens_evaluated": prompt,
+            "prompt": spelled(self.prompt()).decode("utf-8", "replace"),
             "stop_type": "eos" if self.finish == "stop" else "limit",
             "stopping_word": "",
-            "tokens_evaluated": prompt,
-            "tokens_predicted": sum(map(len, parts)),
             "timings": {"cache_n": self.cached},
         }
+        wanted = self.asked[-1].get("response_fields")
+        yield end if wanted is None else {name: end[name] for name in wanted}
 
 
 PATHS = {"vllm": "/v1/completions", "sglang": "/generate", "llama.cpp": "/completion"}
 
-_SPELLINGS: dict[int, str] = {}
+_SPELLINGS: dict[int, bytes] = {}
 
 
-def words(ids: list[int]) -> str:
-    """Text of token ids, special ones spelled out; the end of the answer is no text. Only for
-    ASCII and whole tokens: what a server without ids would send.
-    """
+def texts(parts: list[list[int]]) -> Iterator[str]:
+    """What each part of the ids adds to the text. A character comes with its last token."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for part in parts:
+        yield decoder.decode(spelled(part))
+
+
+def whole(raw: bytes) -> str | None:
+    """The text; ``None`` where it ends inside a character."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def spelled(ids: list[int]) -> bytes:
+    """Text of token ids, special ones spelled out; the end of the answer is no text."""
     if not _SPELLINGS:
-        _SPELLINGS.update({number: text for text, number in TOKENIZER.special_ids.items()})
         _SPELLINGS.update(_vocabulary())
-    return "".join("" if each == END else _SPELLINGS[each] for each in ids)
+        special = TOKENIZER.special_ids.items()
+        _SPELLINGS.update({number: text.encode() for text, number in special})
+    return b"".join(b"" if each == END else _SPELLINGS[each] for each in ids)
 
 
-def _vocabulary() -> dict[int, str]:
+def _vocabulary() -> dict[int, bytes]:
     from deepseek_messages.prompt.tokenizer import vocabulary_file
 
     model = json.loads(vocabulary_file().read_text(encoding="utf-8"))["model"]
-    spaced = {"Ġ": " ", "Ċ": "\n"}
+    letters = _letters()
     return {
-        number: "".join(spaced.get(letter, letter) for letter in text)
+        number: bytes(letters[letter] for letter in text)
         for text, number in model["vocab"].items()
-        if number not in _SPELLINGS
+        if all(letter in letters for letter in text)
+    }
+
+
+def _letters() -> dict[str, int]:
+    """The letters that stand for bytes in a vocabulary (GPT-2's ``bytes_to_unicode``)."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return {chr(byte): byte for byte in shown} | {
+        chr(256 + number): byte for number, byte in enumerate(hidden)
     }
 
 

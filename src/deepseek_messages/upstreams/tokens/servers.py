@@ -40,12 +40,13 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 class Piece(Struct, frozen=True, kw_only=True):
     """What one event of an answer says. ``ids`` and ``text`` say the same; ids are exact, text is
-    for servers that do not give them. Figures are of the whole answer so far.
+    for servers that do not give them, or not all. Figures are of the whole answer so far.
     """
 
     ids: list[int] = []
     text: str = ""
     grows: bool = False  # ids and text are all that was written so far
+    loses_ids: bool = False  # text is whole; ids that are missing show in completion_tokens
     finish: Finish | None = None
     broken: str | None = None  # the finish reason of an answer that is not whole
     error: Any = None
@@ -177,6 +178,17 @@ def _read_sglang(event: dict[str, Any]) -> Piece:
 # --- llama.cpp ------------------------------------------------------------------------------------
 
 
+_LAST_EVENT = [
+    "content",
+    "tokens",
+    "stop",
+    "stop_type",
+    "tokens_evaluated",
+    "tokens_predicted",
+    "timings",
+]
+
+
 def _ask_llama_cpp(ask: Ask) -> dict[str, Any]:
     body = {
         "prompt": ask.ids,
@@ -184,6 +196,8 @@ def _ask_llama_cpp(ask: Ask) -> dict[str, Any]:
         "stream": True,
         "return_tokens": True,
         "cache_prompt": True,
+        # Of the last event, which else repeats the whole prompt.
+        "response_fields": _LAST_EVENT,
         # Off, which is not this server's default: DeepSeek samples from all tokens.
         "top_k": 0,
         "min_p": 0.0,
@@ -202,6 +216,9 @@ def _read_llama_cpp(event: dict[str, Any]) -> Piece:
         # The last event repeats nothing: its ``tokens`` are empty when streaming.
         ids=[] if ended else _ids(event.get("tokens")),
         text=_text(event.get("content")),
+        # A character of several tokens comes with the last one's id alone (server-context.cpp,
+        # ``process_token``: nothing is sent while the text is no whole UTF-8).
+        loses_ids=True,
         finish=_finish(event.get("stop_type", "eos")) if ended else None,
         error=event.get("error"),
         prompt_tokens=_number(event.get("tokens_evaluated")),

@@ -181,7 +181,7 @@ class TokenStream:
         self._server = server
         self._reader = reader
         self._parser = FrameParser()
-        self._ids = 0  # of an answer that grows: how much of it was read
+        self._ids = 0  # how much of the answer was read, where its events tell
         self._text = 0
         self._prompt = prompt
         self._last = Piece()  # the latest figures
@@ -251,15 +251,23 @@ class TokenStream:
             ids, text = ids[self._ids :], text[self._text :]
             self._ids, self._text = max(self._ids, len(piece.ids)), max(self._text, len(piece.text))
         self._heard = self._heard or bool(ids or text)
-        said = self._reader.tokens(ids) if ids else []
-        if not ids and not piece.ids:
+        if not piece.ids or self._lost(piece):
             said = self._reader.text(text)
+        else:
+            said = self._reader.tokens(ids) if ids else []
         chunks = [decode_chunk(each) for each in said]
         if piece.broken is not None:  # it is told above, in the words of the chat route
             chunks.append(ChatChunk(choices=[ChunkChoice(finish_reason=piece.broken)]))
         if piece.finish is not None:
             self._held += [decode_chunk(each) for each in self._reader.end(piece.finish)]
         return chunks
+
+    def _lost(self, piece: Piece) -> bool:
+        """Whether ids are missing between this piece and the one before: its text has it all."""
+        if not piece.loses_ids or piece.completion_tokens is None:
+            return False
+        before, self._ids = self._ids, piece.completion_tokens
+        return self._ids - before > len(piece.ids)
 
     def _last_frame(self) -> list[ChatChunk]:
         """The body ended, perhaps without the empty line after its last event. What was cut in
