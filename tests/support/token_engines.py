@@ -39,7 +39,7 @@ MODEL = "DeepSeek-V4.1-Flash"
 KEY = "sk-engine"
 WINDOW = CONTEXT
 VLLM_PYTHON = os.environ.get("VLLM_PYTHON")
-ENGINES = ("llama.cpp", "vllm")
+ENGINES = ("llama.cpp", "vllm") if VLLM_PYTHON else ("llama.cpp",)
 END = 1  # <｜end▁of▁sentence｜>
 
 TOOLS = tools("get_weather")
@@ -56,6 +56,7 @@ DRAWING = "Draw a parrot and a house"
 ENDLESS = "Sing until I have left"
 CALLED = "How warm is it in Paris"
 FORCED = "What about the weather there"
+TALKATIVE = "Name a city as JSON"
 
 SAID = {
     THOUGHTFUL: "Bread comes first, I suppose.</think>Butter is second.",
@@ -65,6 +66,7 @@ SAID = {
     CONTINUED: " autumn and winter",
     DRAWING: "A parrot 🦜 and 𠮷, a house 🏠.",
     ENDLESS: " la" * 8,
+    TALKATIVE: '{"city": "Oslo"} is one of them.',
 }
 
 

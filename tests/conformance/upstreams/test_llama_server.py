@@ -112,7 +112,8 @@ def test_its_model_is_listed_with_its_window(rig: Rig) -> None:
     assert listed["smollm2"]["max_input_tokens"] == CONTEXT
 
 
-def test_a_wrong_key_is_the_callers_to_mend(url: str, tmp_path) -> None:
+def test_a_wrong_key_of_this_server_is_not_the_callers_to_mend(url: str, tmp_path) -> None:
     with serving_at(url, tmp_path, api_key=Secret("wrong")) as rig:
         reply = rig.call("POST", "/v1/messages", request())
-    assert (reply.status, reply.body["error"]["type"]) == (401, "authentication_error")
+    assert (reply.status, reply.body["error"]["type"]) == (502, "api_error")
+    assert "refused this server's credentials" in reply.body["error"]["message"]

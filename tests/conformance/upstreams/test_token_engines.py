@@ -35,8 +35,8 @@ from tests.support.token_engines import (
     MODEL,
     PLAIN,
     SAID,
+    TALKATIVE,
     THOUGHTFUL,
-    VLLM_PYTHON,
     WINDOW,
     Engine,
     answer_ids,
@@ -57,8 +57,6 @@ TOOL = {"name": "get_weather", "description": "", "input_schema": CITY}
 def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
-    if request.param == "vllm" and not VLLM_PYTHON:
-        pytest.skip("VLLM_PYTHON names no Python that has vLLM")
     if request.param == "llama.cpp":
         pytest.importorskip("xllamacpp", reason="the embedded engine is not installed")
     with running_engine(request.param, tmp_path_factory.mktemp("model")) as engine:
@@ -149,16 +147,17 @@ def test_a_begun_answer_is_continued(sdk: anthropic.Anthropic) -> None:
 
 
 def test_json_is_held_to_its_schema(sdk: anthropic.Anthropic) -> None:
-    """The model was not taught to write any."""
-    schema = {**CITY, "properties": {"city": {"enum": ["Oslo"]}}, "additionalProperties": False}
-    form = {"format": {"type": "json_schema", "schema": schema}}
-    message = sdk.messages.create(**ask("A city in Norway as JSON", output_config=form))
+    """The model was taught to go on after it."""
+    form = {"format": {"type": "json_schema", "schema": {**CITY, "additionalProperties": False}}}
+    assert sdk.messages.create(**ask(TALKATIVE)).content[0].text == SAID[TALKATIVE]
+    message = sdk.messages.create(**ask(TALKATIVE, output_config=form))
     assert json.loads(message.content[0].text) == {"city": "Oslo"}
     assert message.stop_reason == "end_turn"
 
 
 def test_sampling_is_taken(sdk: anthropic.Anthropic) -> None:
-    message = sdk.messages.create(**ask(PLAIN, temperature=0.3, top_p=0.9, top_k=5))
+    numbers = {"temperature": 0.3, "top_p": 0.9, "top_k": 5}
+    message = sdk.messages.create(**ask(PLAIN), extra_body=numbers)
     assert message.content[0].text == SAID[PLAIN]
 
 
@@ -296,6 +295,7 @@ def test_a_wrong_key_is_told(engine: Engine, tmp_path: Path) -> None:
         pytest.raises(anthropic.APIStatusError) as caught,
     ):
         client.messages.create(**ask(PLAIN))
+    assert caught.value.status_code == 502
     assert "refused this server's credentials" in said(caught.value)
 
 

@@ -53,20 +53,22 @@ class Probe:
                 reply = await self.client.send(
                     method, url, body=body, credential=credential, deadlines=limits
                 )
-                return await self._answer(reply)
+                return await self._answer(reply, own=not credential)
         except TimeoutError as error:
             raise first_byte_timeout(self.origin.label, within) from error
         finally:
             if reply is not None:
                 reply.close()
 
-    async def _answer(self, reply: HttpReply) -> Said:
+    async def _answer(self, reply: HttpReply, *, own: bool) -> Said:
         origin = self.origin.label
         if 300 <= reply.status < 400:
             raise redirect_fault(origin, reply.status)
         if reply.status >= 400:
             said = await reply.read_all(MAX_ERROR_BODY_BYTES)
-            raise from_status(reply.status, reply.headers, said[:MAX_ERROR_BODY_BYTES])
+            raise from_status(
+                reply.status, reply.headers, said[:MAX_ERROR_BODY_BYTES], own_credential=own
+            )
         body = await reply.read_all(MAX_LIST_BYTES)
         if reply.status != 200 or len(body) > MAX_LIST_BYTES:
             raise garbage_fault(origin, f"an unusable list (status {reply.status})")

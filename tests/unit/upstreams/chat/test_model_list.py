@@ -160,6 +160,17 @@ async def test_deepseek_without_a_key_of_ours_has_its_known_models() -> None:
     assert ids == ["deepseek-flash", "deepseek-v4-pro"]
 
 
+async def test_a_list_that_our_key_does_not_open_is_not_the_callers_fault() -> None:
+    server = Server(models=listing("a"))
+    server.status = 401
+    with serve_app(server.app()) as running:
+        async with connected(running.url, dialect=GENERIC, api_key="sk-wrong") as upstream:
+            with pytest.raises(Fault) as caught:
+                await upstream.models()
+    assert (caught.value.status, caught.value.upstream_status) == (502, 401)
+    assert "refused this server's credentials" in caught.value.message
+
+
 async def test_llama_cpp_props_tell_the_slots_window_and_its_eyes() -> None:
     props = {
         "default_generation_settings": {"n_ctx": 4096},
