@@ -190,6 +190,8 @@ class Answer:
                 if self._cut_short:
                     await self._finish_cut(events)
             except Fault as fault:
+                if events:
+                    self._look_at(events)
                 return events + await self.fail(fault)
             if events:
                 self._look_at(events)
@@ -221,6 +223,8 @@ class Answer:
             while not self.must_wait and (chunks := stream.read_now()) is not None:
                 self._take_in(machine, chunks, events)
         except Fault as fault:
+            if events:
+                self._look_at(events)
             return events + self._fail(machine, fault)
         if events:
             self._look_at(events)
@@ -354,7 +358,8 @@ class Answer:
 
     def _look_at(self, events: list[StreamEvent]) -> None:
         """Remember the usage and how the answer ended."""
-        self._record.mark_first_event()
+        if self.fault is None:  # an error is no word of the model
+            self._record.mark_first_event()
         for event in events:
             if isinstance(event, MessageDelta):
                 self._usage = event.usage

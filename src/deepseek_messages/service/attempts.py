@@ -60,7 +60,7 @@ class Attempts:
             try:
                 attempt = await self._translate(self.route.upstream)
             except Fault as fault:
-                if not await self.route.again(fault):
+                if not await self._again(fault):
                     raise
                 continue
             if self.route.fits(attempt.model, attempt.tokens):
@@ -72,9 +72,17 @@ class Attempts:
         """
         if is_overflow(fault):
             self._overflow = fault
-        if not await self.route.again(fault):
+        if not await self._again(fault):
             raise self._overflow or fault
         return await self.first()
+
+    async def _again(self, fault: Fault) -> bool:
+        """Whether there is another try, which the record then tells of."""
+        failed = self.route.upstream.name
+        if not await self.route.again(fault):
+            return False
+        self._record.tried += (f"{failed}={fault.kind.value}",)
+        return True
 
     async def open(self, attempt: Attempt) -> tuple[Attempt, ChatStream]:
         """Open ``attempt``, or the same request at a second upstream that speaks first. Gives the

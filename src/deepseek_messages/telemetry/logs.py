@@ -141,6 +141,8 @@ def _fields(record: RequestRecord) -> dict[str, object]:
     ):
         if value:
             fields[name] = _cleaned(value)
+    if record.tried:
+        fields["tried"] = record.tried
     if record.stream:
         fields["stream"] = True
     if record.fault:

@@ -43,6 +43,7 @@ class RequestRecord:
     requested_model: str = ""
     model: str = ""  # what served it
     upstream: str = ""
+    tried: tuple[str, ...] = ()  # upstream=kind of fault, of each try before
     stream: bool = False
     status: int = 0
     outcome: Outcome | None = None

@@ -22,7 +22,7 @@ from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.wire.events import MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
 from tests.support.answering import events_of
-from tests.support.fake import FINISH, SILENCE, FakeStep, FakeUpstream, finish, text
+from tests.support.fake import FINISH, OPEN, SILENCE, FakeStep, FakeUpstream, finish, text
 
 CUT = Fault(FaultKind.CUT, "cut")
 CALLER = Caller("key-1", credential="sk-mine")
@@ -164,6 +164,31 @@ async def test_the_record_of_a_served_answer() -> None:
     assert record.tokens == Tokens(input=6, cache_read=4, output=5)
     assert (record.requested_model, record.model) == ("deepseek-chat", "deepseek-flash")
     assert record.upstream == "fake"
+    assert record.first_event is not None
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_says_nothing_has_no_first_event() -> None:
+    events, record = await run(OPEN, CUT)
+    assert events[-1].error.type == "api_error"
+    assert record.first_event is None
+
+
+@pytest.mark.anyio
+async def test_text_before_a_fault_in_one_batch_is_a_first_event() -> None:
+    class Together(FakeUpstream):
+        async def open(self, call: UpstreamCall) -> Any:
+            stream = await super().open(call)
+            stream.read = _both  # type: ignore[method-assign]
+            return stream
+
+    async def _both() -> Any:
+        return [text("kept"), finish("insufficient_system_resource")]
+
+    record = RequestRecord("req_1")
+    answer = await answerer(Together()).answer(request(), CALLER, record)
+    events = await events_of(answer)
+    assert events[-1].error.type == "overloaded_error"
     assert record.first_event is not None
 
 

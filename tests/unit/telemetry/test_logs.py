@@ -55,6 +55,16 @@ def test_a_request_is_one_line_of_json() -> None:
 
 
 @pytest.mark.usefixtures("restored")
+def test_who_was_tried_before_is_told() -> None:
+    out = configured()
+    served = record()
+    served.upstream, served.tried = "own", ("deepseek=connect",)
+    logs.log_request(served)
+    told = json.loads(out.getvalue())
+    assert (told["upstream"], told["tried"]) == ("own", ["deepseek=connect"])
+
+
+@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("outcome", [Outcome.FAULT, Outcome.BUG])
 def test_what_needs_a_look_is_a_warning(outcome: Outcome) -> None:
     out = configured("warning")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from deepseek_messages.telemetry.logs import log
 from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
@@ -48,7 +49,7 @@ class MemberState(Struct, frozen=True, kw_only=True):
     name: str
     health: Health
     load: int
-    reason: str = ""  # why the last request failed there, if it did
+    reason: str = ""  # why it failed last; none once it is well again
 
 
 class Member:
@@ -86,6 +87,7 @@ class Member:
         self._clock = clock
         self._told = told
         self._reason = ""
+        self._logged = Health.CLOSED  # what the log says of it
         self.last_heard = clock()
 
     # --- what a pool asks ---------------------------------------------------------------------
@@ -215,10 +217,14 @@ class Member:
         now = self.last_heard = self._clock()
         if readiness.ready:
             self.breaker.seems_well(now)
+            if self.breaker.state(now) is Health.CLOSED and self.healthy:
+                self._reason = ""
+            self._log_health()
             await self._learn()
         else:
             self._reason = readiness.reason
             self.breaker.failed(now)
+            self._log_health()
 
     async def start(self) -> None:
         """Start it."""
@@ -237,6 +243,7 @@ class Member:
         self._reason = ""
         self.breaker.succeeded(self.last_heard)
         self._told(self.name, "served")
+        self._log_health()
 
     def failed(self, fault: Fault, model: str = "") -> None:
         """It did not, for ``model``; the fault says whose failure that is."""
@@ -244,7 +251,9 @@ class Member:
         self._told(self.name, fault.kind.value)
         match blame(fault):
             case Blame.NONE:
+                self._reason = ""
                 self.breaker.succeeded(now)
+                self._log_health()
                 return
             case Blame.BUSY if fault.upstream_status == 429 and model and self.account.by_model:
                 self._rests[counted_as(model)] = now + (fault.retry_after or REST)
@@ -255,11 +264,21 @@ class Member:
             case Blame.FAILURE:
                 self.breaker.failed(now)
         self._reason = fault.message
+        self._log_health()
 
     def _given_up(self) -> None:
         """A request was given up that waited while nobody got a word from here."""
         self._reason = SILENT
         self.breaker.failed(self._clock())
+        self._log_health()
+
+    def _log_health(self) -> None:
+        """Say that it is left out, or back; not each time that it fails again."""
+        health = self.breaker.state(self._clock())
+        if health is not self._logged:
+            self._logged = health
+            tell = log().warning if health is Health.OPEN else log().info
+            tell("upstream", name=self.name, health=health.value, why=self._reason)
 
     async def _learn(self) -> None:
         if not self.served:

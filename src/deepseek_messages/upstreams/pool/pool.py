@@ -184,11 +184,23 @@ class Pool:
         return await self._member_of(call).count_tokens(call)
 
     async def readiness(self) -> Readiness:
-        """Ready when one member is; the reason names those that are not."""
-        said = await asyncio.gather(*(member.readiness() for member in self.members))
-        pairs = list(zip(self.members, said, strict=True))
-        reasons = [f"{member.name}: {each.reason}" for member, each in pairs if each.reason]
-        return Readiness(ready=any(each.ready for each in said), reason="; ".join(reasons))
+        """Ready when one member is; the reason names those that are not. Of those that have not
+        answered when the first is ready it says what is known: whoever asks has little patience.
+        """
+        loop = asyncio.get_running_loop()
+        asked = {loop.create_task(member.readiness()): member for member in self.members}
+        waiting: set[asyncio.Task[Readiness]] = set(asked)
+        try:
+            while waiting and not any(map(_is_ready, asked)):
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _let_go(waiting)
+        reasons = [
+            f"{member.name}: {reason}"
+            for task, member in asked.items()
+            if (reason := member.state.reason if task in waiting else task.result().reason)
+        ]
+        return Readiness(ready=any(map(_is_ready, asked)), reason="; ".join(reasons))
 
     def states(self) -> Sequence[MemberState]:
         """How each member fares."""
@@ -242,19 +254,26 @@ class Pool:
         self._silent = silent
 
     async def _probe(self, member: Member) -> None:
-        was = member.state.health
         try:
             await member.probe()
         except Fault as fault:
             member.failed(fault)
-        now = member.state
-        if now.health is not was:
-            log().info("upstream", name=member.name, health=now.health.value, why=now.reason)
 
 
 def _told_if_broken(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log_bug(error)
+
+
+def _is_ready(task: asyncio.Task[Readiness]) -> bool:
+    return task.done() and not task.cancelled() and task.result().ready
+
+
+async def _let_go(tasks: set[asyncio.Task[Readiness]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _nobody(_name: str, _outcome: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.callers import Caller
@@ -16,7 +17,7 @@ from deepseek_messages.translation.faults import Fault, from_status
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.upstreams.base import Readiness, UpstreamCall
 from deepseek_messages.upstreams.pool.breaker import BreakerLimits, Health
-from deepseek_messages.upstreams.pool.member import Place
+from deepseek_messages.upstreams.pool.member import MemberState, Place
 from deepseek_messages.upstreams.pool.pool import Pool, PoolOptions
 from deepseek_messages.upstreams.pool.way import PoolRoute
 from deepseek_messages.wire.chat import ChatChunk, ChatRequest
@@ -678,6 +679,93 @@ async def test_busy_servers_need_no_probe() -> None:
 async def test_the_pool_is_ready_when_one_member_is() -> None:
     world = pair(fake(ready=Readiness(ready=False, reason="loading")), fake())
     assert await world.pool.readiness() == Readiness(ready=True, reason="first: loading")
+
+
+async def test_a_member_that_says_nothing_does_not_hold_up_one_that_is_ready() -> None:
+    silent = Silent()
+    world = World({"good": (fake(), Place()), "silent": (silent, Place())})
+    assert await world.pool.readiness() == Readiness(ready=True)
+    assert silent.let_go.is_set()
+
+
+async def test_a_member_that_says_nothing_is_told_of_by_what_is_known() -> None:
+    world = World({"good": (fake(), Place()), "silent": (Silent(), Place())})
+    world.pool.members[1].failed(BOOM)
+    assert (await world.pool.readiness()).reason == "silent: no connection"
+
+
+class Silent(FakeUpstream):
+    """Never says how it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = asyncio.Event()
+
+    async def readiness(self) -> Readiness:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.let_go.set()
+        raise AssertionError
+
+
+async def test_a_good_probe_ends_the_reason_of_one_that_is_in_use() -> None:
+    world = pair(failing(BOOM), fake(), probe_interval=10.0)
+    await world.pool.probe()
+    await world.ask()
+    assert world.pool.states()[0].reason == "no connection"
+    world.clock.now += 10
+    await world.pool.probe()
+    assert world.pool.states()[0].reason == ""
+
+
+async def test_a_good_probe_leaves_the_reason_of_one_that_is_left_out() -> None:
+    world = pair(failing(BOOM), fake(), breaker=BreakerLimits(failures=1))
+    await world.ask()
+    await world.pool.probe()
+    assert world.pool.states()[0] == MemberState(
+        name="first", health=Health.TRIAL, load=0, reason="no connection"
+    )
+
+
+async def test_a_good_probe_leaves_the_reason_of_one_that_rests() -> None:
+    world = pair(failing(faults.limited("enough", retry_after=60.0)), fake())
+    await world.ask()
+    world.clock.now += 10
+    await world.pool.probe()
+    assert world.pool.states()[0].reason == "enough"
+
+
+async def test_the_log_tells_who_is_left_out_by_requests_and_who_is_back() -> None:
+    down = [BOOM, OPEN]
+    first = FakeUpstream(down, down, [text("Hello"), FINISH])
+    world = pair(first, fake(), breaker=BreakerLimits(failures=2, cooldown=5.0))
+    with capture_logs() as log:
+        for _ in range(2):
+            await world.ask()
+        assert world.pool.states()[0].health is Health.OPEN
+        world.clock.now += 5
+        await world.ask()
+    told = [(e["log_level"], e["name"], e["health"], e["why"]) for e in log if "health" in e]
+    assert told == [
+        ("warning", "first", "open", "no connection"),
+        ("info", "first", "closed", ""),
+    ]
+
+
+async def test_the_log_tells_of_a_long_outage_once() -> None:
+    world = pair(failing(BOOM), fake(), breaker=BreakerLimits(failures=1, cooldown=5.0))
+    with capture_logs() as log:
+        for _ in range(5):
+            await world.ask()
+            world.clock.now += 100
+    assert [each["health"] for each in log if "health" in each] == ["open"]
+
+
+async def test_the_record_tells_who_was_tried_before() -> None:
+    world = pair(failing(BOOM), fake())
+    await world.ask()
+    assert (world.record.upstream, world.record.tried) == ("second", ("first=connect",))
 
 
 async def test_the_models_of_all_are_listed_once_with_the_longest_context() -> None:
