@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deepseek_messages.translation.dialects import VLLM, Dialect
-from deepseek_messages.translation.faults import cut
+from deepseek_messages.translation.faults import cut, garbage
 from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatDelta,
@@ -184,6 +184,16 @@ def test_broken_arguments_of_a_wrong_call_are_tried_again(stream: bool) -> None:
     broken = [call("get_time", "nonsense"), finish("tool_calls")]
     fields = {"tools": [WEATHER, TIME], "tool_choice": NAMED, "stream": stream}
     assert play(broken, CALLED, **fields).content[0]["input"] == {"city": "Rome"}
+
+
+@both
+def test_a_try_that_broke_is_paid_for_too(stream: bool) -> None:
+    told = [text("Well"), finish("stop"), garbage("no JSON")]
+    untold = [text("A few words, and then nonsense."), garbage("no JSON")]
+    fields = {"tools": [WEATHER], "tool_choice": ANY, "stream": stream}
+    usage = play(told, CALLED, **fields).end["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == (14, 6)
+    assert play(untold, CALLED, **fields).end["usage"]["output_tokens"] > 3
 
 
 @both

@@ -172,7 +172,12 @@ class Rounds:
         """
         if fault.kind is not FaultKind.GARBAGE or not self._round.gated:
             return False
-        return self._try_again(["the tool call was not valid"])
+        cost = self._round.so_far()
+        if not self._try_again(["the tool call was not valid"]):
+            return False
+        if cost is not None:
+            self._spent.append(cost)
+        return True
 
     def _begin(self, plan: ReplyPlan, *, as_json: bool = False) -> OneRound:
         """The next call of the upstream."""
