@@ -5,10 +5,12 @@ Deadlines are long, and an upstream that stays silent moves the server's clock p
 (``support.clock``): a slow machine breaks none of them, and nobody waits for them.
 """
 
+import http.client
+import json
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,10 +19,11 @@ import structlog
 
 from deepseek_messages.service.tasks import running
 from deepseek_messages.settings import Secret, UpstreamSettings
+from deepseek_messages.translation.faults import FaultKind
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
 from tests.support.app import settings_for
-from tests.support.client import Client, Reply
+from tests.support.client import MESSAGES, Client, Reply, read_reply
 from tests.support.clock import SKIPPING, SkippingLoop
 from tests.support.gates import WAIT_SECONDS, wait_until
 from tests.support.servers import (
@@ -36,11 +39,17 @@ from tests.support.servers import (
 )
 
 DEADLINES = {"connect_timeout": 20.0, "first_byte_timeout": 20.0, "idle_timeout": 20.0}
-PAST_DEADLINES = 30.0
 NEVER = {"commit_after": 1000.0, "ping_interval": 1000.0}
 
-# What an upstream's failure may be called (docs/reference/errors.md), by what our client sees.
-LAWFUL = {"api_error", "timeout_error", "overloaded_error"}
+# How a failure of the upstream is told (docs/reference/errors.md), before and after the 200.
+TOLD = {
+    FaultKind.CONNECT: (502, "api_error"),
+    FaultKind.TIMEOUT: (504, "timeout_error"),
+    FaultKind.CUT: (502, "api_error"),
+    FaultKind.GARBAGE: (502, "api_error"),
+    FaultKind.REPORTED: (502, "api_error"),
+    FaultKind.BUSY: (529, "overloaded_error"),
+}
 
 
 @dataclass
@@ -52,7 +61,8 @@ class Recording:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """The one line about the last request."""
+        """The one line about the last request. A client may have its answer before it is told."""
+        wait_until(lambda: any(entry.get("event") == "request" for entry in self.log))
         found = [entry for entry in self.log if entry.get("event") == "request"]
         assert len(found) == 1, self.log
         return found[0]
@@ -60,48 +70,79 @@ class Recording:
 
 @dataclass
 class Rig(Recording):
-    """The server, its client, and an upstream that plays what a test gives it."""
+    """The server, its client, and an upstream that plays what a test gives it. A body that comes
+    in chunks is served by a task, another one without (``web/short.py``), if that can be.
+    """
 
     upstream: RawUpstream
+    chunked: bool = False
 
     def ask(self, script: Sequence[Step], body: object) -> Reply:
-        self.upstream.scripts = [list(script)]
+        return self.play([script], body)
+
+    def play(self, scripts: Sequence[Sequence[Step]], body: object) -> Reply:
+        """A script for each connection that is made to the upstream."""
         before = len(self.upstream.connections)
-        del self.log[:]
-        reply = self.client.post(body, x_api_key="sk-mine")
+        self.upstream.scripts = [[Cut()]] * before + [list(script) for script in scripts]
+        reply = self.post(body)
         for connection in self.upstream.connections[before:]:
             connection.done.require("the end of the upstream's connection")
         return reply
 
+    def post(self, body: object) -> Reply:
+        del self.log[:]
+        with closing(self.send(body)) as connection:
+            return read_reply(connection)
+
+    def send(self, body: object) -> http.client.HTTPConnection:
+        """Send a request and leave its answer unread."""
+        data, fields = json.dumps(body).encode(), {"x-api-key": "sk-mine"}
+        connection = http.client.HTTPConnection(self.client.host, self.client.port, WAIT_SECONDS)
+        pieces = iter([data]) if self.chunked else data
+        connection.request("POST", MESSAGES, pieces, fields, encode_chunked=self.chunked)
+        return connection
+
 
 @contextmanager
-def running_rig(models: bytes, **upstream_settings: Any) -> Iterator[Rig]:
+def running_rig(models: bytes, *, chunked: bool = False, **upstream_settings: Any) -> Iterator[Rig]:
     """The server on an upstream that tells ``models`` (JSON) and then plays scripts."""
-    with (
-        raw_upstream([ReadRequest(), answer(models), Cut()]) as upstream,
-        TemporaryDirectory() as directory,
-        structlog.testing.capture_logs() as log,
-    ):
-        settings = settings_for(
-            Path(directory),
-            auth={"mode": "open"},
-            server=NEVER,
-            upstream=UpstreamSettings(
-                base_url=upstream.url,
-                api_key=Secret("sk-upstream"),
-                proxy_from_env=False,
-                **DEADLINES,
-                **upstream_settings,
-            ),
+    with raw_upstream([ReadRequest(), answer(models), Cut()]) as upstream:
+        settings = UpstreamSettings(
+            base_url=upstream.url,
+            api_key=Secret("sk-upstream"),
+            proxy_from_env=False,
+            **DEADLINES,
+            **upstream_settings,
         )
-        with serve_app(create_app(settings), http=BoundedProtocol, loop=SKIPPING) as app:
+        with serving_rig(upstream, chunked=chunked, upstream=settings) as rig:
+            yield rig
+
+
+@contextmanager
+def serving_rig(upstream: RawUpstream, /, *, chunked: bool = False, **groups: Any) -> Iterator[Rig]:
+    """The server as the settings of these ``groups`` say, in the way ``serve`` runs it. It has one
+    place, which each request finds free: what came before has given it back.
+    """
+    with TemporaryDirectory() as directory, structlog.testing.capture_logs() as log:
+        server = NEVER | {"max_concurrency": 1}
+        settings = settings_for(Path(directory), auth={"mode": "open"}, server=server, **groups)
+        options = {"http": BoundedProtocol, "loop": SKIPPING, "proxy_headers": False}
+        with serve_app(create_app(settings), **options) as app:
             client = Client(app.host, app.port)
             assert client.get("/v1/models").status == 200  # believed from now on
             assert isinstance(app.loop, SkippingLoop)
-            upstream.on_silence = partial(app.loop.skip, PAST_DEADLINES)
-            yield Rig(client, log, upstream)  # type: ignore[arg-type]
+            upstream.on_silence = app.loop.on_silence
+            yield Rig(client, log, upstream, chunked)  # type: ignore[arg-type]
             wait_until(lambda: running() == 0)
             assert all(each.done.wait(WAIT_SECONDS) for each in upstream.connections)
+            assert open_gauges(client) == {"requests": 1, "streams": 0}  # the one that asks
+
+
+def open_gauges(client: Client) -> dict[str, float]:
+    """How many requests and streams the server says are open."""
+    metrics = client.get("/metrics").body.decode()
+    found = re.findall(r"^deepseek_messages_open_(\w+) (\S+)$", metrics, re.MULTILINE)
+    return {name: float(value) for name, value in found}
 
 
 def error_told(reply: Reply, recorded: dict[str, Any]) -> dict[str, Any] | None:
@@ -118,10 +159,17 @@ def error_told(reply: Reply, recorded: dict[str, Any]) -> dict[str, Any] | None:
     return error
 
 
-def check(reply: Reply, recorded: dict[str, Any]) -> dict[str, Any] | None:
-    """As ``error_told``; the error is one that an upstream's failure may be called."""
+def check(
+    reply: Reply, recorded: dict[str, Any], kind: FaultKind | None, error_type: str = ""
+) -> dict[str, Any] | None:
+    """As ``error_told``: of a fault of this ``kind``, under its documented name (``error_type``,
+    where the upstream has a word in it), or of none.
+    """
     error = error_told(reply, recorded)
-    if error is not None:
-        assert error["type"] in LAWFUL, error
-        assert reply.status == 200 or reply.status >= 500
+    assert recorded.get("fault") == (kind.value if kind else None), error
+    if kind is not None:
+        assert error is not None
+        status, name = TOLD[kind]
+        assert error["type"] == (error_type or name)
+        assert reply.status in (200, status)
     return error

@@ -6,7 +6,6 @@ are long, and a server that stays silent moves the clock on (``support.clock``).
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +15,17 @@ from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.wire.chat import ChatChunk
 from deepseek_messages.wire.events import ErrorEvent, MessageStop, StreamEvent
-from tests.faults.cells import BEFORE, END, FAULTS, INVALID_UTF8, STAGES, WHOLE, Outcome
+from tests.faults.cells import (
+    BEFORE,
+    END,
+    FAULTS,
+    INVALID_UTF8,
+    STAGES,
+    WHOLE,
+    Outcome,
+    ending,
+    played,
+)
 from tests.faults.chat_bytes import (
     DONE,
     USAGE,
@@ -45,7 +54,6 @@ from tests.support.servers import (
 )
 
 DEADLINES = {"first_byte_timeout": 20.0, "idle_timeout": 20.0}
-PAST_DEADLINES = 30.0
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_leaks")]
 
@@ -56,33 +64,19 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": SkippingLoop}
 
 
-# Where the stage changes the outcome: a frame cut by other bytes is no JSON, and a body that
-# ends before anything came is no answer.
-EXCEPTIONS: dict[tuple[str, str], Outcome] = {
-    ("inside the first frame", "[DONE]"): FaultKind.GARBAGE,
-    ("inside the first frame", "a trickle"): FaultKind.GARBAGE,
-    ("inside the first frame", "bytes that are no frames"): FaultKind.GARBAGE,
-    ("after headers", "body ends"): FaultKind.GARBAGE,
-}
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stage", STAGES)
 async def test_a_streamed_answer_ends_as_documented(stage: str, fault: str) -> None:
     sent, text, _ = STAGES[stage]
-    steps, outcome = FAULTS[fault]
-    script = [ReadRequest(), chunked_sse_head(), *([chunk(sent)] if sent else []), *steps]
-    chunks, end = await read_to_end(script, stream=True)
-    assert (text_of(chunks), end) == (text, EXCEPTIONS.get((stage, fault), outcome))
+    chunks, end = await read_to_end(played(sent, FAULTS[fault][0]), stream=True)
+    assert (text_of(chunks), end) == (text, ending(stage, fault))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stage", STAGES)
 async def test_the_client_gets_a_lawful_end_or_one_error(stage: str, fault: str) -> None:
     sent, _, whole_answer = STAGES[stage]
-    steps, _ = FAULTS[fault]
-    script = [ReadRequest(), chunked_sse_head(), *([chunk(sent)] if sent else []), *steps]
-    chunks, end = await read_to_end(script, stream=True)
+    chunks, end = await read_to_end(played(sent, FAULTS[fault][0]), stream=True)
     events = translate(chunks, end)
     errors = [event for event in events if isinstance(event, ErrorEvent)]
     stops = [event for event in events if isinstance(event, MessageStop)]
@@ -111,8 +105,7 @@ async def read_to_end(script: Sequence[Step], *, stream: bool) -> tuple[list[Cha
     chunks: list[ChatChunk] = []
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SkippingLoop)
-    silence = partial(loop.skip, PAST_DEADLINES)
-    with raw_upstream(list(script), on_silence=silence) as server:
+    with raw_upstream(list(script), on_silence=loop.on_silence) as server:
         async with connected(server.url, **DEADLINES) as upstream:
             try:
                 opened = await upstream.open(call(stream=stream))

@@ -1,6 +1,6 @@
 """A loop whose clock a test can move on: silence ends at once, and nothing else is ever late.
 
-    with raw_upstream(script, on_silence=lambda: loop.skip(30.0)) as server:
+    with raw_upstream(script, on_silence=loop.on_silence) as server:
         async with connected(server.url, idle_timeout=20.0) as upstream: ...
 
 Deadlines can be long then, so that a slow machine breaks none, and yet nobody waits for them.
@@ -20,6 +20,10 @@ SKIPPING = "tests.support.clock:SkippingLoop"
 
 # Rounds of the loop in which everything that has arrived is read, and what follows from it done.
 ROUNDS = 100
+
+
+# Seconds that tests jump where the peer says nothing any more: longer than their deadlines.
+PAST_DEADLINES = 30.0
 
 
 class Skip:
@@ -85,6 +89,10 @@ class SkippingLoop(uvloop.Loop):
         asked = Skip()
         self.call_soon_threadsafe(self._rest, asked, seconds, ROUNDS)
         return asked
+
+    def on_silence(self, seconds: float = PAST_DEADLINES) -> Skip:
+        """As ``skip``: what a peer calls that says nothing for so long."""
+        return self.skip(seconds)
 
     def _rest(self, asked: Skip, seconds: float, rounds: int) -> None:
         if asked.cancelled:

@@ -48,6 +48,16 @@ class Stall:
 
 
 @dataclass(frozen=True)
+class Trickle:
+    """Send ``data`` again and again, each after a silence of ``seconds``, until the peer closes.
+    Needs a peer with a clock that can be moved on.
+    """
+
+    data: bytes
+    seconds: float = 5.0
+
+
+@dataclass(frozen=True)
 class HalfClose:
     """Send FIN, but keep reading."""
 
@@ -62,7 +72,11 @@ class Reset:
     """Close the connection with RST, as a crashed peer or a middlebox does."""
 
 
-Step = bytes | ReadRequest | Wait | Reached | Stall | HalfClose | Cut | Reset
+Step = bytes | ReadRequest | Wait | Reached | Stall | Trickle | HalfClose | Cut | Reset
+
+
+# Moves the peer's clock past every deadline, or on by so many seconds.
+OnSilence = Callable[..., Skip]
 
 
 @dataclass(frozen=True)
@@ -153,7 +167,7 @@ class RawUpstream:
     """The server: the n-th connection plays the n-th script, later ones play the last."""
 
     def __init__(
-        self, scripts: Sequence[Sequence[Step]], on_silence: Callable[[], Skip] | None = None
+        self, scripts: Sequence[Sequence[Step]], on_silence: OnSilence | None = None
     ) -> None:
         self.scripts = [list(script) for script in scripts]
         self.on_silence = on_silence
@@ -216,7 +230,7 @@ class _Player:
         connection: Connection,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        on_silence: Callable[[], Skip] | None,
+        on_silence: OnSilence | None,
     ) -> None:
         self.connection = connection
         self.on_silence = on_silence
@@ -250,6 +264,8 @@ class _Player:
                     gate.set()
                 case Stall():
                     await self.stay_silent()
+                case Trickle(data, seconds):
+                    await self.trickle(data, seconds)
                 case HalfClose():
                     self.writer.write_eof()
                 case Cut():
@@ -275,6 +291,19 @@ class _Player:
         await closed.opened()
         if skip is not None:
             skip.cancel()
+
+    async def trickle(self, data: bytes, seconds: float) -> None:
+        closed = self.connection.peer_closed
+        assert self.on_silence is not None
+        while not closed.is_set():
+            while not closed.is_set() and self._on_its_way():
+                await asyncio.sleep(0.001)
+            skip = self.on_silence(seconds)
+            while not (closed.is_set() or skip.done.is_set()):
+                await asyncio.sleep(0.001)
+            skip.cancel()
+            self.writer.write(data)
+            await self.writer.drain()
 
     def _on_its_way(self) -> bool:
         """Whether something that was sent has not reached the peer's side yet."""
@@ -302,7 +331,7 @@ class _Player:
 
 @contextmanager
 def raw_upstream(
-    *scripts: Sequence[Step], on_silence: Callable[[], Skip] | None = None
+    *scripts: Sequence[Step], on_silence: OnSilence | None = None
 ) -> Iterator[RawUpstream]:
     """Run a ``RawUpstream`` with these scripts (one per connection) until the block ends."""
     upstream = RawUpstream(scripts, on_silence)

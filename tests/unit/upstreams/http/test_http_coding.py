@@ -36,6 +36,20 @@ def test_what_is_not_compressed_is_refused() -> None:
         Inflater().feed(b"plain text")
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_comes_before_bytes_that_do_not_fit_is_kept(size: int) -> None:
+    """However the bytes are cut."""
+    press = zlib.compressobj(wbits=31)
+    data = press.compress(TEXT) + press.flush(zlib.Z_SYNC_FLUSH) + b"\xff" * 100
+    inflater, done = Inflater(), b""
+    with pytest.raises(ValueError, match="not compressed"):  # noqa: PT012 - in one of them
+        for at in range(0, len(data), size):
+            done += inflater.feed(data[at : at + size])
+            while inflater.more:
+                done += inflater.feed(b"")
+    assert done == TEXT
+
+
 def test_a_cut_body_is_not_whole() -> None:
     inflater = Inflater()
     inflater.feed(PACKED["gzip"][:-9])
