@@ -3,15 +3,16 @@ server: what its client gets, what is recorded, and that nothing is left behind.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
 import pytest
 
+from deepseek_messages.translation.faults import FaultKind
 from deepseek_messages.upstreams.tokens.servers import TOKEN_SERVERS
 from deepseek_messages.wire.chat import AssistantMessage, FunctionCall, ToolCall
-from tests.faults.cells import BEFORE, FAULTS, STATUSES, WAYS
+from tests.faults.cells import BEFORE, FAULTS, STATUSES, WAYS, fault_told, played
 from tests.faults.chat_bytes import DONE, frame
 from tests.faults.rig import Rig, check, running_rig
 from tests.support.client import STREAM
@@ -87,19 +88,44 @@ def piece(kind: str, ids: list[Any], **more: Any) -> bytes:
             return frame({"content": "", "tokens": ids, "stop": False, **more})
 
 
-OWN = {
-    "a token that does not exist": lambda kind: piece(kind, [10**12]),
-    "a negative token": lambda kind: piece(kind, [-1]),
-    "tokens that are no numbers": lambda kind: piece(kind, ["a", None, 1.5]),
-    "an error in the stream": lambda kind: frame({"error": {"message": "the node died"}}),
-    "an HTML page": lambda kind: b"<!doctype html><p>502\n\n",
-    "invalid UTF-8": lambda kind: b'data: {"text":"\xff"}\n\n',
-    "NaN": lambda kind: b'data: {"usage":{"prompt_tokens":NaN}}\n\n',
-    "negative usage": lambda kind: piece(
-        kind, [], usage={"prompt_tokens": -7, "completion_tokens": -3}, tokens_predicted=-3
+# What comes, and which fault it is by itself; the end of the body follows.
+OWN: dict[str, tuple[Callable[[str], bytes], FaultKind | None]] = {
+    "a token that does not exist": (lambda kind: piece(kind, [10**12]), FaultKind.GARBAGE),
+    "a negative token": (lambda kind: piece(kind, [-1]), FaultKind.GARBAGE),
+    "tokens that are no numbers": (lambda kind: piece(kind, ["a", None, 1.5]), None),
+    "an error in the stream": (
+        lambda kind: frame({"error": {"message": "the node died"}}),
+        FaultKind.REPORTED,
     ),
-    "a second answer": lambda kind: b"".join(events(kind, "Again")),
+    "an HTML page": (lambda kind: b"<!doctype html><p>502\n\n", None),
+    "invalid UTF-8": (lambda kind: b'data: {"text":"\xff"}\n\n', FaultKind.GARBAGE),
+    "NaN": (lambda kind: b'data: {"usage":{"prompt_tokens":NaN}}\n\n', FaultKind.GARBAGE),
+    "negative usage": (
+        lambda kind: piece(
+            kind, [], usage={"prompt_tokens": -7, "completion_tokens": -3}, tokens_predicted=-3
+        ),
+        None,
+    ),
+    "a second answer": (lambda kind: b"".join(events(kind, "Again")), None),
 }
+
+
+def own_told(stage: str, fault: str) -> FaultKind | None:
+    """Which fault the client hears of; ``None``: the answer is whole."""
+    complete, (_, own) = STAGES[stage][1], OWN[fault]
+    if stage == "inside the first frame":
+        return FaultKind.GARBAGE
+    if own is not None:
+        return own
+    if fault == "a second answer":  # an end is an end, but for half a call
+        return FaultKind.GARBAGE if stage == "half a tool call" else None
+    return None if complete else FaultKind.CUT
+
+
+def read_told(stage: str, fault: str) -> FaultKind | None:
+    """As ``fault_told``, for this reader: an empty body is an answer without an end."""
+    empty = (stage, fault) == ("after headers", "body ends")
+    return FaultKind.CUT if empty else fault_told(stage, fault)
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -111,29 +137,25 @@ def rig(request: pytest.FixtureRequest) -> Iterator[tuple[str, Rig]]:
 
 
 def play(
-    rig: tuple[str, Rig], stage: str, way: str, steps: Sequence[Step]
-) -> dict[str, Any] | None:
-    """The error that the client is told, if it is; how it is recorded is checked."""
+    rig: tuple[str, Rig], stage: str, way: str, steps: Sequence[Step], told: FaultKind | None
+) -> None:
+    """The client is told of this fault, and it is recorded."""
     kind, at = rig
     made, complete, more = STAGES[stage]
-    sent = made(kind)
-    script = [ReadRequest(), chunked_sse_head(), *([chunk(sent)] if sent else []), *steps]
-    reply = at.ask(script, WAYS[way] | more)
-    error = check(reply, at.recorded)
-    if complete and error is None:
+    reply = at.ask(played(made(kind), steps), WAYS[way] | more)
+    check(reply, at.recorded, told)
+    if complete and told is None:
         assert "Hi" in reply.body.decode()
         assert at.recorded["tokens"]["in"] + at.recorded["tokens"]["cache_read"] > 0
     if stage in COUNTED:
         assert at.recorded["tokens"]["out"] > 0
-    return error
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_fault_within_an_answer(rig: tuple[str, Rig], stage: str, fault: str, way: str) -> None:
-    error = play(rig, stage, way, FAULTS[fault][0])
-    assert STAGES[stage][1] or error is not None
+    play(rig, stage, way, FAULTS[fault][0], read_told(stage, fault))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -141,16 +163,16 @@ def test_a_fault_within_an_answer(rig: tuple[str, Rig], stage: str, fault: str, 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_fault_of_its_own_kind(rig: tuple[str, Rig], stage: str, fault: str, way: str) -> None:
     """Followed by the end of the body: whatever came, the answer ends and is no one else's."""
-    made = chunk(b"\n\n" + OWN[fault](rig[0]))
-    error = play(rig, stage, way, [made, chunk(DONE), chunk(b"")])
-    assert STAGES[stage][1] or error is not None or fault == "a second answer"
+    made = chunk(b"\n\n" + OWN[fault][0](rig[0]))
+    play(rig, stage, way, [made, chunk(DONE), chunk(b"")], own_told(stage, fault))
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("fault", BEFORE)
 def test_a_fault_before_an_answer(rig: tuple[str, Rig], fault: str, way: str) -> None:
-    reply = rig[1].ask(BEFORE[fault][0], WAYS[way])
-    assert check(reply, rig[1].recorded) is not None
+    steps, kind = BEFORE[fault]
+    reply = rig[1].ask(steps, WAYS[way])
+    check(reply, rig[1].recorded, kind)
     assert reply.status >= 500
 
 
