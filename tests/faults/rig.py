@@ -48,6 +48,7 @@ TOLD = {
     FaultKind.CUT: (502, "api_error"),
     FaultKind.GARBAGE: (502, "api_error"),
     FaultKind.REPORTED: (502, "api_error"),
+    FaultKind.REFUSED: (400, "invalid_request_error"),
     FaultKind.BUSY: (529, "overloaded_error"),
 }
 

@@ -15,12 +15,13 @@ import structlog
 
 from deepseek_messages.service.tasks import running
 from deepseek_messages.translation.catalogue import Model
+from deepseek_messages.translation.faults import FaultKind
 from deepseek_messages.upstreams.embedded import EmbeddedUpstream
 from deepseek_messages.upstreams.embedded import upstream as module
 from deepseek_messages.upstreams.embedded.load import Loaded
 from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
-from tests.faults.rig import Recording, error_told
+from tests.faults.rig import Recording, check, open_gauges
 from tests.support.app import settings_for
 from tests.support.client import HELLO, STREAM, Client, Reply
 from tests.support.gates import Gate, wait_until
@@ -61,26 +62,40 @@ STAGES: dict[str, tuple[list[dict[str, Any]], bool]] = {
     "after finish, before usage": (FINISHED, True),
     "after usage": ([*FINISHED, usage()], True),
 }
-SEEN = ("mid text", "mid thinking")
+SEEN = tuple(STAGES)[2:]
 
 OVERFLOW = {"code": 400, "message": "no", "n_prompt_tokens": 9000, "n_ctx": 4000}
-FAULTS: dict[str, list[Item]] = {
-    "it raises": [RuntimeError("llama_decode failed")],
-    "it runs out of memory": [MemoryError()],
-    "it returns": [],
-    "an error": [{"error": {"code": 500, "message": "decode failed"}}],
-    "busy": [{"error": {"code": 503, "message": "loading"}}],
-    "the context is full": [{"error": OVERFLOW}],
-    "no JSON": [b"{rubbish"],
-    "another shape": [b"[1,2]"],
-    "invalid UTF-8": [b'{"id":"\xff\xfe"'],
-    "an empty object": [{}],
-    "an index that jumps": [delta(content="x") | {"choices": [{"index": 9, "delta": {}}]}],
-    "negative usage": [usage(-7, -3)],
-    "usage that is no number": [b'{"choices":[],"usage":{"prompt_tokens":NaN}}'],
-    "a second end": [delta("stop"), delta("stop")],
+
+# What the engine does then, and which fault that is by itself; ``None``: none, it returns.
+FAULTS: dict[str, tuple[list[Item], FaultKind | None]] = {
+    "it raises": ([RuntimeError("llama_decode failed")], FaultKind.REPORTED),
+    "it runs out of memory": ([MemoryError()], FaultKind.REPORTED),
+    "it returns": ([], None),
+    "an error": ([{"error": {"code": 500, "message": "decode failed"}}], FaultKind.REPORTED),
+    "busy": ([{"error": {"code": 503, "message": "loading"}}], FaultKind.BUSY),
+    "the context is full": ([{"error": OVERFLOW}], FaultKind.REFUSED),
+    "no JSON": ([b"{rubbish"], FaultKind.GARBAGE),
+    "another shape": ([b"[1,2]"], FaultKind.GARBAGE),
+    "invalid UTF-8": ([b'{"id":"\xff\xfe"'], FaultKind.GARBAGE),
+    "an empty object": ([{}], None),
+    "an index that jumps": ([{"choices": [{"index": 9, "delta": {"content": "x"}}]}], None),
+    "negative usage": ([usage(-7, -3)], None),
+    "usage that is no number": (
+        [b'{"choices":[],"usage":{"prompt_tokens":NaN}}'],
+        FaultKind.GARBAGE,
+    ),
+    "a second end": ([delta("stop"), delta("stop")], None),
 }
-GOES_ON = ("a second end",)  # no fault where the answer has begun
+
+
+def fault_told(stage: str, fault: str) -> FaultKind | None:
+    """Which fault the client hears of; ``None``: the answer is whole."""
+    complete, own = STAGES[stage][1], FAULTS[fault][1]
+    if own is not None:
+        return own
+    if fault == "a second end":  # an end is an end, but for half a call
+        return FaultKind.GARBAGE if stage == "half a tool call" else None
+    return None if complete else FaultKind.CUT
 
 
 class Engine:
@@ -144,10 +159,13 @@ def rig() -> Iterator[Rig]:
     ):
         patch.setattr(module, "load", lambda *_: Loaded(engine, MODEL, 2))  # type: ignore[arg-type]
         upstream = EmbeddedUpstream(Source())
-        app = create_app(settings_for(Path(directory)), upstream=upstream)
-        with serve_app(app, http=BoundedProtocol) as at:
-            yield Rig(Client(at.host, at.port), log, engine, upstream)  # type: ignore[arg-type]
+        settings = settings_for(Path(directory), server={"max_concurrency": 1})
+        app = create_app(settings, upstream=upstream)
+        with serve_app(app, http=BoundedProtocol, proxy_headers=False) as at:
+            made = Rig(Client(at.host, at.port), log, engine, upstream)  # type: ignore[arg-type]
+            yield made
             wait_until(lambda: running() == 0)
+            assert open_gauges(made.client) == {"requests": 1, "streams": 0}  # the one that asks
     assert not [each for each in threading.enumerate() if each.name == "engine-call"]
 
 
@@ -156,12 +174,17 @@ def rig() -> Iterator[Rig]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_fault_of_the_engine(rig: Rig, stage: str, fault: str, way: str) -> None:
     begun, complete = STAGES[stage]
-    reply = rig.ask([*begun, *FAULTS[fault]], WAYS[way])
-    error = error_told(reply, rig.recorded)
-    if not complete and fault not in GOES_ON:
-        assert error is not None
-    if stage in SEEN and way == "stream":
+    told = fault_told(stage, fault)
+    reply = rig.ask([*begun, *FAULTS[fault][0]], WAYS[way])
+    check(reply, rig.recorded, told)
+    if told is FaultKind.REPORTED:
+        assert "the engine failed" in reply.body.decode()
+    if complete and told is None:
+        assert "Hello there, my friend" in reply.body.decode()
+    if stage in SEEN:
         assert rig.recorded["tokens"]["out"] > 0
+    if stage == "after usage":
+        assert rig.recorded["tokens"]["in"] + rig.recorded["tokens"]["cache_read"] == 7
     if fault == "the context is full" and stage == "before it takes the request":
         assert reply.error()[:2] == (400, "invalid_request_error")
         assert "prompt is too long: 9000 tokens > 4000 maximum" in reply.body.decode()

@@ -73,7 +73,7 @@ STAGES: dict[str, tuple[Any, bool, dict[str, Any]]] = {
     "after finish, before usage": (finished, True, {}),
     "after usage, before [DONE]": (lambda kind: b"".join(events(kind, "Hi")), True, {}),
 }
-COUNTED = ("mid text", "mid thinking")  # what was seen of the answer has tokens of its own
+COUNTED = tuple(STAGES)[2:]  # what was seen of the answer has tokens
 
 
 def piece(kind: str, ids: list[Any], **more: Any) -> bytes:

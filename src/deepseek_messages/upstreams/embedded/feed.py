@@ -101,10 +101,16 @@ class Feed:
             await self._wait()
 
     async def take_all(self) -> Sequence[ChatChunk]:
-        """The whole answer as one batch; none when it was taken before. Raises ``Fault``."""
+        """The whole answer as one batch; none when it was taken before. Raises the ``Fault`` that
+        ended it, after the chunks before it: they were paid for.
+        """
         whole: list[ChatChunk] = []
-        while chunks := await self.take():
-            whole += chunks
+        try:
+            while chunks := await self.take():
+                whole += chunks
+        except Fault:
+            if not whole:
+                raise
         return whole
 
     def cancel(self) -> None:

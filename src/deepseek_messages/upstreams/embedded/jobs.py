@@ -49,8 +49,11 @@ def answer(engine: Chats, request: ChatRequest, form: Form | None, feed: Feed) -
             _answer_held(engine, request, form, feed)
     except Fault as fault:
         feed.fail(fault)
-    except Exception as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         feed.fail(Fault(FaultKind.GARBAGE, f"the engine answered out of form: {error}"))
+        raise
+    except Exception as error:
+        feed.fail(fault_of(EngineError(message=type(error).__name__)))
         raise
     else:
         feed.end()
