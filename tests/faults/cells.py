@@ -149,6 +149,15 @@ def played(sent: bytes, steps: Sequence[Step]) -> list[Step]:
     return [ReadRequest(), chunked_sse_head(), *([chunk(sent)] if sent else []), *steps]
 
 
+def at_once(steps: Sequence[Step], fault: FaultKind | None) -> Sequence[Step]:
+    """The same without a silence, but for a ``fault`` that is one: where somebody is asked next,
+    the clock that moves on would be his, too.
+    """
+    if fault is FaultKind.TIMEOUT:
+        return steps
+    return [Cut() if isinstance(step, Stall) else step for step in steps]
+
+
 # --- before and inside the headers ----------------------------------------------------------------
 
 HEAD = chunked_sse_head()

@@ -10,9 +10,9 @@ import pytest
 from deepseek_messages.settings import MemberSettings, PoolSettings, Secret
 from deepseek_messages.translation.faults import FaultKind
 from deepseek_messages.upstreams.pool.retries import RetryBudget
-from tests.faults.cells import STAGES, WAYS
+from tests.faults.cells import STAGES, WAYS, at_once
 from tests.faults.rig import DEADLINES, Rig, serving_rig
-from tests.support.servers import Cut, RawUpstream, ReadRequest, Stall, Step, answer, raw_upstream
+from tests.support.servers import Cut, RawUpstream, ReadRequest, Step, answer, raw_upstream
 
 MODELS = answer(b'{"object": "list", "data": [{"id": "deepseek-v4-flash", "object": "model"}]}')
 LISTED = [ReadRequest(), MODELS, Cut()]
@@ -32,14 +32,12 @@ class Two:
     def ask(
         self, first: Sequence[Step], second: Sequence[Step], way: str, fault: FaultKind | None
     ) -> tuple[Any, int]:
-        """The answer, and how many connections were made to the second one. Only for a ``fault`` of
-        the first one's silence the clock moves on: it would be late for the other one, too.
+        """The answer, and how many connections were made to the second one. ``fault`` is what the
+        first one's script comes to.
         """
-        if fault is not FaultKind.TIMEOUT:
-            first = [Cut() if isinstance(step, Stall) else step for step in first]
         self.second.scripts = [list(second)]
         before = len(self.second.connections)
-        reply = self.rig.ask(first, WAYS[way])
+        reply = self.rig.ask(at_once(first, fault), WAYS[way])
         asked = self.second.connections[before:]
         for connection in asked:
             connection.done.require("the end of the second upstream's connection")
