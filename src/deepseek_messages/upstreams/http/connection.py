@@ -65,9 +65,11 @@ class Connection(asyncio.BufferedProtocol):
         self._dialling.add_done_callback(self._dialled)
 
     def _dialled(self, _: object) -> None:
-        """It is connected, or never will be: perhaps it was closed before anything was tried."""
+        """It is connected, or never will be: perhaps it was closed before anything was tried. One
+        that was given up while it was connected is not told of its end by every loop (uvloop).
+        """
         self._dialling = None
-        if self._transport is None:
+        if self._transport is None or self.closing:
             self.connection_lost(None)
 
     @property

@@ -191,6 +191,24 @@ async def test_a_request_given_up_while_it_is_dialled_leaves_nothing(rounds: int
                 await made.aclose()
 
 
+async def test_a_request_given_up_at_the_moment_it_is_connected_leaves_nothing() -> None:
+    pool = HttpPool(Origin("http://127.0.0.1:9"), keepalive=4)
+
+    async def connect(protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            protocol().connection_made(Transport())  # which tells nobody that it is closed
+
+    pool._dialer.connect = connect  # type: ignore[method-assign]
+    reply = pool.request_now("POST", URL("http://127.0.0.1:9/"), b"{}", None, Deadlines())
+    assert reply is not None
+    await asyncio.sleep(0)
+    reply.close()
+    async with asyncio.timeout(WAIT_SECONDS):
+        await pool.aclose()
+
+
 async def test_closing_twice_at_a_time_ends_both() -> None:
     with raw_upstream([Stall()]) as server:
         async with client(server.url) as made:
