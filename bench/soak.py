@@ -3,10 +3,10 @@ outside.
 
 The upstream answers well, slowly, in part, with garbage, with errors, or not at all; clients read
 to the end, leave, reset, read slowly, send half a request, a wrong key or no JSON. Once the load
-has stopped, tasks, descriptors and open requests must be where they were before it. Memory must
-not have grown by more than ``MAX_SLOPE``: the median of the slopes between any two samples
-(Theil and Sen) of the server's anonymous resident memory, each the least of ``WINDOW`` seconds,
-after ``WARM_UP``. Exits with 1 if not.
+has stopped, tasks, descriptors and open requests must be where they were before it, and objects
+nearly so. Memory must not have grown by more than ``MAX_SLOPE``: the median of the slopes between
+any two samples (Theil and Sen) of the server's anonymous resident memory, each the least of
+``WINDOW`` seconds, after ``WARM_UP``. Exits with 1 if not.
 """
 
 import argparse
@@ -31,6 +31,10 @@ from bench.moody import Load, Moody
 from bench.stalled import anonymous_bytes
 
 MAX_SLOPE = 1.0  # MiB in 10 minutes
+
+# Objects that a server may have come to keep under load: it has seen more kinds of answers. One
+# that each tenth request leaves behind is seen within five minutes.
+MAX_NEW_OBJECTS = 500
 CLIENTS = 16
 
 # Seconds that do not count for the slope: connections that idle are kept for 75, caches fill, and
@@ -73,6 +77,8 @@ class Report:
             for name in JUDGED
             if self.after[name] > self.before[name]
         ]
+        if self.after["objects"] > self.before["objects"] + MAX_NEW_OBJECTS:
+            found.append(f"objects: {self.before['objects']} before, {self.after['objects']} after")
         if self.slope is not None and self.slope > MAX_SLOPE:
             found.append(f"memory grows by {self.slope:.2f} MiB in 10 minutes")
         if not self.told["read: whole"]:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bench.soak import SOUND, Report, slope
+from bench.soak import MAX_NEW_OBJECTS, SOUND, Report, slope
 from tests import soaking
 
 MIB = 2**20
@@ -29,7 +29,7 @@ def test_steps_and_peaks_are_no_slope() -> None:
 
 
 def report(growth: int, **after: int) -> Report:
-    same = {"tasks": 5, "descriptors": 14, "open requests": 1, "open streams": 0}
+    same = {"tasks": 5, "objects": 8000, "descriptors": 14, "open requests": 1, "open streams": 0}
     samples = [(float(t), t * growth) for t in range(300)]
     found = Report(seconds=300, samples=samples, before=same, after=same | after)
     found.told["read: whole"] = 1
@@ -41,6 +41,8 @@ def test_a_report_names_what_is_not_as_it_was() -> None:
     assert report(0, tasks=6).problems == ["tasks: 5 before, 6 after"]
     assert report(MIB // 10).problems == ["memory grows by 60.00 MiB in 10 minutes"]
     assert "NOT as it must be: tasks" in str(report(0, tasks=6))
+    assert report(0, objects=8000 + MAX_NEW_OBJECTS).problems == []
+    assert report(0, objects=8501).problems == ["objects: 8000 before, 8501 after"]
 
 
 def test_a_short_soak_tells_no_slope() -> None:
