@@ -273,7 +273,17 @@ def _checked(name: str, value: Any, kind: Any, source: str) -> None:
         msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
         reason = str(error).replace("`", "").replace(" - at $", ", item ")
+        if reason.startswith("Invalid enum value"):
+            reason += f", not one of {', '.join(_choices(kind))}"
         raise SettingsError(f"{name}: {reason} ({source})") from None
+
+
+def _choices(kind: Any) -> list[str]:
+    """What the literals in a setting's type allow."""
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is typing.Literal:
+        return [str(choice) for choice in arguments]
+    return [choice for inner in arguments for choice in _choices(inner)]
 
 
 def _members(tables: list[dict[str, Any]], source: str, env: Mapping[str, str]) -> Any:

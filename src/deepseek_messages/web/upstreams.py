@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from deepseek_messages.settings import EmbeddedSettings, MemberSettings, Settings, UpstreamSettings
-from deepseek_messages.store.models import ModelStore
+from deepseek_messages.store.models import LocalModel, ModelStore
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import DEEPSEEK, DIALECTS, Dialect, by_host
 from deepseek_messages.upstreams.account import DEEPSEEK_LIMITS, Account, Limited
@@ -63,6 +63,8 @@ def make_upstream(settings: Settings, shelf: Shelf | None = None) -> Upstream:
     shelf = shelf or Shelf()
     if settings.upstream_kind == "pool":
         return make_pool(settings, shelf)
+    if settings.upstream_kind == "embedded":
+        _refuse_absent(settings)
     upstream = _bare(settings, shelf)
     wishes = settings.upstream
     most, limits = wishes.max_concurrency, _account_limits(settings.upstream_kind, wishes)
@@ -194,6 +196,15 @@ def _embedded_upstream(settings: Settings, progress: Progress) -> Upstream:
         queue=wishes.queue,
         progress=progress,
     )
+
+
+def _refuse_absent(settings: Settings) -> None:
+    """A model file of the user's own that is not there would be missed at the first request only.
+    Among several upstreams it takes nothing from the others. Raises ``ModelError``.
+    """
+    model = ModelStore(settings.cache_dir).resolve(settings.embedded.model)
+    if isinstance(model, LocalModel):
+        model.fetch(_silent)
 
 
 def _silent(_step: str, _done: int, _total: int) -> None:

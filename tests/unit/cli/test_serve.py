@@ -230,6 +230,10 @@ def test_plain_answer_loads_nothing_that_only_others_need(tmp_path: Path) -> Non
         ),
         (["--upstream", "nonsense"], "Error: 'nonsense' is no upstream"),
         (["--config", "absent.toml"], "Error: absent.toml: there is no such settings file"),
+        (
+            ["--upstream", "embedded", "--model", "absent.gguf", "--port", "0"],
+            "Error: no such model file: absent.gguf",
+        ),
     ],
 )
 def test_start_that_is_refused(flags: list[str], message: str, tmp_path: Path) -> None:

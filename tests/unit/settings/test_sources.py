@@ -104,7 +104,14 @@ def test_every_setting_has_a_sentence_and_a_variable_of_its_own(name: str) -> No
             "[server]\nallowed_hosts = [1]\n",
             "server.allowed_hosts: Expected str, got int, item [0]",
         ),
-        ('[log]\nlevel = "loud"\n', "log.level: Invalid enum value 'loud'"),
+        (
+            '[log]\nlevel = "loud"\n',
+            "log.level: Invalid enum value 'loud', not one of debug, info, warning, error (",
+        ),
+        (
+            '[upstream]\nkind = "chatt"\n',
+            "'chatt', not one of embedded, chat, tokens, double, auto (",
+        ),
         ("[upstream]\napi_key = 7\n", "upstream.api_key: Expected str"),
         ("[upstream]\napi_key = ' '\n", "upstream.api_key: Expected a non-empty string"),
         ("x = \n", "not valid TOML"),

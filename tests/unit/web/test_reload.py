@@ -74,6 +74,7 @@ async def test_settings_that_did_not_change_replace_nothing(rig: Rig) -> None:
     [
         "[[upstreams]]\nname = 'one'\nkind = 'duble'\n",
         "not toml",
+        "[upstream]\nkind = 'embedded'\n[embedded]\nmodel = 'absent.gguf'\n",
         DOUBLE + DOUBLE,
         "[server]\nport=x",
     ],
