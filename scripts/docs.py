@@ -63,7 +63,8 @@ def settings_page() -> str:
         (
             "Besides the variables below, `DEEPSEEK_BASE_URL` sets `upstream.base_url`, and "
             "`DEEPSEEK_API_KEY` sets `upstream.api_key` when the upstream is DeepSeek's API or the "
-            "server of `DEEPSEEK_BASE_URL`; it is never sent to another server. "
+            "server of `DEEPSEEK_BASE_URL`; it is never sent to another server. Neither reaches "
+            "`[[upstreams]]`, whose tables name their own (`base_url`, `api_key_env`). "
             "`DEEPSEEK_MESSAGES_UPSTREAM` says what the flag `--upstream` says. In a variable, a "
             "list is separated by commas, a table is written `name=value,name=value`. Times are in "
             "seconds, sizes in bytes, contexts in tokens.\n"
@@ -145,8 +146,8 @@ def errors_page() -> str:
             (
                 "Every answer that is no success is Anthropic's envelope: "
                 '`{"type": "error", "error": {"type", "message"}, "request_id"}`. The message of a '
-                "400 begins with the field's path. Once a stream has begun, an error is its last "
-                "event, and no `message_stop` follows.\n"
+                "400 begins with the path of the field that is wrong, if it is one. Once a stream "
+                "has begun, an error is its last event, and no `message_stop` follows.\n"
             ),
             table(
                 ("Status", "Type"),

@@ -165,10 +165,6 @@ class Terminal:
         """Wait until ``words`` are on the screen. Fails with what is there instead."""
         self.until(lambda text: words in text, f"{words!r} on the screen", seconds)
 
-    def hides(self, words: str, *, seconds: float = WAIT_SECONDS) -> None:
-        """Wait until ``words`` are not on the screen."""
-        self.until(lambda text: words not in text, f"{words!r} gone", seconds)
-
     def until(self, holds: Callable[[str], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait until the screen's text is as ``holds`` says."""
         with self._changed:

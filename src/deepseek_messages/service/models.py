@@ -185,7 +185,7 @@ def _capabilities(model: Model) -> Capabilities:
     thinks = YES if model.thinks else NO
     return Capabilities(
         batch=NO,
-        citations=YES,  # emulated: see translation.citations
+        citations=YES,  # emulated: see translation.citing
         code_execution=NO,
         context_management=ContextManagementCapability(
             supported=True,

@@ -17,14 +17,6 @@ Encoding = Literal["v4", "v4.1"]
 Lifecycle = Literal["active", "deprecated", "retired"]
 
 
-class OutputDefaults(Struct, frozen=True):
-    """Tokens of output an upstream allows when the request does not say, by mode."""
-
-    plain: int
-    thinking: int
-    max_effort: int
-
-
 class Model(Struct, frozen=True, kw_only=True):
     """A model that an upstream serves. Token counts are in tokens.
 
@@ -41,7 +33,6 @@ class Model(Struct, frozen=True, kw_only=True):
     thinks: bool = False  # has a thinking mode
     sees: bool = False  # takes images
     tools: bool = True
-    output_defaults: OutputDefaults | None = None  # None: the upstream's own, unknown here
     lifecycle: Lifecycle = "active"
     owned_by: str = "deepseek"
 
@@ -60,7 +51,6 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 MILLION = 1_048_576
 MAX_OUTPUT = 393_216  # "maximum 384K"
-V4_DEFAULTS = OutputDefaults(plain=8_192, thinking=65_536, max_effort=131_072)
 
 FLASH = Model(
     id="deepseek-flash",
@@ -71,7 +61,6 @@ FLASH = Model(
     encoding="v4.1",
     thinks=True,
     sees=True,
-    output_defaults=V4_DEFAULTS,
 )
 PRO = Model(
     id="deepseek-v4-pro",
@@ -81,7 +70,6 @@ PRO = Model(
     created_at="2026-08-13T00:00:00Z",
     encoding="v4",
     thinks=True,
-    output_defaults=V4_DEFAULTS,
 )
 # The two names of autumn 2025. Their prompt encoding (V3.2-Exp) has no public implementation
 # that ships as a library, so a server that still has them gets estimated counts.
@@ -91,7 +79,6 @@ CHAT = Model(
     context_window=131_072,
     max_output_tokens=8_192,
     created_at="2025-09-29T00:00:00Z",
-    output_defaults=OutputDefaults(plain=4_096, thinking=4_096, max_effort=4_096),
     lifecycle="deprecated",
 )
 REASONER = Model(
@@ -102,7 +89,6 @@ REASONER = Model(
     created_at="2025-09-29T00:00:00Z",
     thinks=True,
     tools=False,
-    output_defaults=OutputDefaults(plain=32_768, thinking=32_768, max_effort=32_768),
     lifecycle="deprecated",
 )
 

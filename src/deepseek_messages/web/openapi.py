@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 # Our own form of a block of a type that we do not know; nothing that clients send.
 INTERNAL = frozenset({"UnknownBlock"})
 
-# What translation.parse checks besides types.
+# What translation.request.parse checks besides types.
 CHECKED: dict[str, dict[str, Schema]] = {
     "MessagesRequest": {
         "model": {"minLength": 1},

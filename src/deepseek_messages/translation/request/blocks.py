@@ -342,8 +342,3 @@ def content_of(parts: Sequence[ContentPart]) -> Content:
     if texts:
         joined.append(TextPart(JOINT.join(texts)))
     return joined
-
-
-def text_of(parts: Sequence[ContentPart]) -> str:
-    """The text parts alone, joined."""
-    return JOINT.join(part.text for part in parts if isinstance(part, TextPart))

@@ -5,7 +5,7 @@ tokens would; ``Frame`` and ``Garbage`` go to the client as they are. A scripted
 played for a request that the rules let through.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -143,6 +143,3 @@ Answer = Step | Sequence[Step]
 def steps(answer: Answer) -> list[Step]:
     """An answer as a list; one step alone is an answer too."""
     return list(answer) if isinstance(answer, Sequence) else [answer]
-
-
-Responder = Callable[..., "Answer | None"]

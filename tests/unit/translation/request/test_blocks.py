@@ -10,7 +10,7 @@ from deepseek_messages.translation.catalogue import Choice
 from deepseek_messages.translation.dialects import DEEPSEEK, VLLM
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
-from deepseek_messages.translation.request.blocks import content_of, text_of
+from deepseek_messages.translation.request.blocks import content_of
 from deepseek_messages.translation.request.documents import PagesSource
 from deepseek_messages.translation.request.edits import Edits
 from deepseek_messages.translation.request.parse import parse_request
@@ -308,10 +308,6 @@ A, B = TextPart("a"), TextPart("b")
 )
 def test_parts_become_a_text_where_they_can(parts: list[Any], content: Any) -> None:
     assert content_of(parts) == content
-
-
-def test_the_text_of_parts_leaves_images_out() -> None:
-    assert text_of([A, PICTURE, B]) == "a\n\nb"
 
 
 def test_a_read_pdf_is_shown_page_by_page() -> None:
