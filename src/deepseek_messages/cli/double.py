@@ -9,7 +9,13 @@ from deepseek_messages.upstreams.double import running_double
 
 
 @click.command()
-@click.option("--port", default=0, show_default=True, help="TCP port; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="TCP port; 0 takes a free one.",
+)
 def double(port: int) -> None:
     """Serve a strict stand-in for DeepSeek's chat API until interrupted.
 

@@ -189,7 +189,8 @@ def _access(settings: Settings, url: str | None, key: str | None, *, complete: b
             raise click.ClickException(f"set {token.value} to your key first, or give --key")
         click.echo(f"Remark: set {token.value} to your key first, or give --key.", err=True)
     model = settings.models.default
-    window = served_window(address, secret, model) or window_of(settings)
+    own = window_of(settings) if url is None else None  # of another server nothing is known
+    window = served_window(address, secret, model) or own
     if window is None:
         click.echo(
             "Remark: the model's context is unknown until the server runs; "

@@ -58,3 +58,10 @@ def test_says_that_a_port_is_taken() -> None:
         result = CliRunner().invoke(main, ["double", "--port", port])
     assert result.exit_code == 1
     assert "choose another with --port" in result.output
+
+
+@pytest.mark.parametrize("port", ["-1", "70000"])
+def test_a_port_that_is_none_is_wrong_usage(port: str) -> None:
+    result = CliRunner().invoke(main, ["double", "--port", port])
+    assert result.exit_code == 2
+    assert f"{port} is not in the range 0<=x<=65535" in result.output

@@ -131,6 +131,15 @@ def test_address_of_another_server(url: str, base: str, monkeypatch: pytest.Monk
     assert "export CLAUDE_CODE_MAX_OUTPUT_TOKENS=1024\n" in result.stdout
 
 
+def test_another_server_that_does_not_answer_has_no_window_of_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deepseek_messages.cli.env.served_window", lambda *_: None)
+    result = run("--upstream", "double", "--url", "https://gateway.test")
+    assert "CLAUDE_CODE_MAX_CONTEXT_TOKENS" not in result.stdout
+    assert "unknown until the server runs" in result.stderr
+
+
 @pytest.mark.parametrize("url", ["gateway.test", "http://h:port", "file:///etc/passwd"])
 def test_address_that_is_none_is_wrong_usage(url: str) -> None:
     result = run("--upstream", "double", "--url", url)
