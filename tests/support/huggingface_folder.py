@@ -5,11 +5,10 @@ transformers' Qwen2.
 """
 
 import json
-import shutil
 import struct
 from pathlib import Path
 
-from deepseek_messages.prompt.tokenizer import vocabulary_file
+from deepseek_messages.prompt.tokenizer import _document
 from tests.support.taught_model import (
     HEADS,
     INNER,
@@ -63,7 +62,7 @@ def write_folder(model: TaughtModel, folder: Path, context: int) -> None:
     }
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer_config.json").write_text(json.dumps(spoken))
-    shutil.copyfile(vocabulary_file(), folder / "tokenizer.json")
+    (folder / "tokenizer.json").write_text(_document(), encoding="utf-8")
     (folder / "model.safetensors").write_bytes(_safetensors(_tensors(model)))
 
 

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from deepseek_messages.prompt.tokenizer import vocabulary_file
+from deepseek_messages.prompt.tokenizer import _document
 
 HEADS = 4
 ROPE_BASE = 10000.0
@@ -72,8 +72,8 @@ def _numbers() -> dict[str, int]:
 
 @cache
 def document() -> dict:
-    """``tokenizer.json``."""
-    return json.loads(vocabulary_file().read_text(encoding="utf-8"))
+    """``tokenizer.json``, with V4.1's token."""
+    return json.loads(_document())
 
 
 def teach(lessons: Sequence[Lesson], width: int = 64) -> TaughtModel:

@@ -46,6 +46,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     user_id: bool = False  # takes DeepSeek's user_id
     strict_tools: bool = False
     prefix: PrefixStyle = "none"
+    prefix_wo_eos: bool = False  # a last message that is to be continued says so itself, too
     prefix_path: str | None = None  # DeepSeek: prefix mode lives under /beta
     stream_options: bool = True
     # --- what it says
@@ -79,7 +80,9 @@ DEEPSEEK = Dialect(
 
 # vllm/entrypoints/openai/chat_completion/protocol.py (ChatCompletionRequest and its answers:
 # ``stop_reason``, ``reasoning``), vllm/entrypoints/chat_utils.py (reads a message's
-# ``reasoning``), vllm/entrypoints/serve/tokenize/protocol.py.
+# ``reasoning``), vllm/entrypoints/serve/tokenize/protocol.py. Its copy of DeepSeek's V4.1 encoder
+# knows nothing of ``continue_final_message``, only the encoder's own ``wo_eos`` (without an end of
+# the sentence; vllm/tokenizers/deepseek_v41_encoding.py).
 VLLM = Dialect(
     name="vllm",
     thinking="template",
@@ -89,6 +92,7 @@ VLLM = Dialect(
     json_schema=True,
     top_k=True,
     prefix="continue_final_message",
+    prefix_wo_eos=True,
     reports_stop_string=True,
     count="vllm",
 )

@@ -81,6 +81,7 @@ class AssistantMessage(
     reasoning: str | None = None
     tool_calls: list[ToolCall] | None = None
     prefix: bool | None = None
+    wo_eos: bool | None = None
 
 
 class ToolMessage(Struct, frozen=True, gc=False, tag="tool", tag_field="role", kw_only=True):

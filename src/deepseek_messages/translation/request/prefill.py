@@ -59,7 +59,8 @@ def mark(messages: list[ChatMessage], dialect: Dialect) -> str:
     assert isinstance(last, AssistantMessage)
     text = last.content if isinstance(last.content, str) else ""
     prefix = True if dialect.prefix == "beta_prefix" else None
-    messages[-1] = AssistantMessage(content=text, prefix=prefix)
+    wo_eos = True if dialect.prefix_wo_eos else None
+    messages[-1] = AssistantMessage(content=text, prefix=prefix, wo_eos=wo_eos)
     return text
 
 

@@ -33,7 +33,11 @@ ON = {"type": "adaptive"}
 
 PREFILLS: dict[str, tuple[Dialect, dict[str, Any], dict[str, Any]]] = {
     "deepseek": (DEEPSEEK, {"prefix": True}, {}),
-    "vllm": (VLLM, {}, {"continue_final_message": True, "add_generation_prompt": False}),
+    "vllm": (
+        VLLM,
+        {"wo_eos": True},
+        {"continue_final_message": True, "add_generation_prompt": False},
+    ),
     "sglang": (SGLANG, {}, {"continue_final_message": True, "add_generation_prompt": False}),
     "llama.cpp": (LLAMA_CPP, {}, {}),
     "ollama": (OLLAMA, {}, {}),
