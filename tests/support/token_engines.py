@@ -3,8 +3,8 @@
     with running_engine("llama.cpp", tmp_path) as engine: ... engine.url, engine.key ...
 
 vLLM is no package of this project's: ``VLLM_PYTHON`` names the Python of an environment that has
-it. Both have a window of ``WINDOW`` tokens and keys of their own, and count what they take from
-their caches.
+it. It has DeepSeek's chat encoding, too, so that the chat route can be tried on it. Both have a
+window of ``WINDOW`` tokens and keys of their own, and count what they take from their caches.
 """
 
 import json
@@ -40,6 +40,7 @@ KEY = "sk-engine"
 WINDOW = CONTEXT
 VLLM_PYTHON = os.environ.get("VLLM_PYTHON")
 ENGINES = ("llama.cpp", "vllm") if VLLM_PYTHON else ("llama.cpp",)
+ROUTES = ("tokens", "chat") if VLLM_PYTHON else ("tokens",)
 END = 1  # <｜end▁of▁sentence｜>
 
 TOOLS = tools("get_weather")
@@ -118,6 +119,9 @@ def _vllm(folder: Path) -> Iterator[str]:
     command = [VLLM_PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     command += ["--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--api-key", KEY, "--max-model-len", str(WINDOW), "--enable-prompt-tokens-details"]
+    # For the chat route: vLLM's own copy of DeepSeek's encoder, and its parsers.
+    command += ["--tokenizer-mode", "deepseek_v41", "--reasoning-parser", "deepseek_v41"]
+    command += ["--enable-auto-tool-choice", "--tool-call-parser", "deepseek_v41"]
     command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "4"]
     given = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     process = subprocess.Popen(

@@ -73,6 +73,8 @@ _OUTPUT = [
         rf"valid range of max_tokens is \[[0-9]+, ?{_M}\]",
         # OpenAI: max_tokens is too large: O. This model supports at most M completion tokens
         rf"max_(?:completion_)?tokens'? is too large: {_O}.*?at most {_M}",
+        # vLLM: max_tokens=O cannot be greater than max_model_len=M
+        rf"max_tokens={_O} cannot be greater than max_model_len={_M}",
         rf"max_tokens: {_O} > {_M}, which is the maximum allowed",
     )
 ]

@@ -272,6 +272,21 @@ OVERFLOWS = {
         "The prompt (total length 140000) is too long to fit the model (context length 131072)",
         TOO_LONG,
     ),
+    "vLLM 0.32, the prompt alone": (
+        (
+            "This model's maximum context length is 131072 tokens. However, your prompt contains "
+            "140000 input tokens, which exceeds this limit even without any output tokens. Please "
+            "reduce the length of the input prompt. (parameter=input_tokens, value=140000)"
+        ),
+        TOO_LONG,
+    ),
+    "vLLM 0.32, max_tokens alone": (
+        (
+            "max_tokens=32000 cannot be greater than max_model_len=8192. Please request fewer "
+            "output tokens. (parameter=max_tokens, value=32000)"
+        ),
+        OUTPUT,
+    ),
     "SGLang, both": (
         (
             "Requested token count exceeds the model's maximum context length of 131072 "
