@@ -3,6 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
+from deepseek_messages.translation.answer.usage import MAX_COUNT
 from deepseek_messages.translation.dialects import Dialect
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.limits import COUNT_TIMEOUT
@@ -107,4 +108,4 @@ async def _rendered(probe: Probe, call: UpstreamCall, request: ChatRequest) -> i
 
 def _whole(value: object, key: str) -> int | None:
     count = value.get(key) if isinstance(value, dict) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+    return count if type(count) is int and 0 <= count <= MAX_COUNT else None

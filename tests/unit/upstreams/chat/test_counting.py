@@ -94,7 +94,9 @@ async def test_images_are_not_counted_by_half() -> None:
         assert await upstream.count_tokens(UpstreamCall(request=request)) is None
 
 
-@pytest.mark.parametrize("value", [{}, [], 3, {"count": "3"}, {"count": True}, {"count": -1}])
+@pytest.mark.parametrize(
+    "value", [{}, [], 3, {"count": "3"}, {"count": True}, {"count": -1}, {"count": 2**53}]
+)
 async def test_an_answer_without_a_count_is_none(value: Any) -> None:
     with raw_upstream(says(value)) as server:
         async with connected(server.url, dialect=VLLM) as upstream:

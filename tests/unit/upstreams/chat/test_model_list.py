@@ -241,6 +241,17 @@ async def test_a_refused_key_is_said_clearly(status: int) -> None:
     assert "sk-secret" not in readiness.reason
 
 
+async def test_a_refused_key_of_ours_is_not_the_callers_fault() -> None:
+    server = Server(models=listing("a"))
+    server.status = 401
+    with serve_app(server.app()) as running:
+        async with connected(running.url, api_key="sk-secret") as upstream:
+            with pytest.raises(Fault) as caught:
+                await upstream.models()
+    assert (caught.value.status, caught.value.upstream_status) == (502, 401)
+    assert (caught.value.should_retry, caught.value.transient) == (False, False)
+
+
 async def test_without_a_key_of_ours_a_server_that_wants_one_is_ready() -> None:
     server = Server(models=listing("a"))
     server.status = 401
