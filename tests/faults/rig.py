@@ -8,7 +8,7 @@ Deadlines are long, and an upstream that stays silent moves the server's clock p
 import http.client
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,15 +83,19 @@ class Rig(Recording):
 
     def play(self, scripts: Sequence[Sequence[Step]], body: object) -> Reply:
         """A script for each connection that is made to the upstream."""
+        return self.during(scripts, lambda: self.post(body))
+
+    def during(self, scripts: Sequence[Sequence[Step]], ask: Callable[[], Reply]) -> Reply:
+        """As ``play``, of any request."""
         before = len(self.upstream.connections)
         self.upstream.scripts = [[Cut()]] * before + [list(script) for script in scripts]
-        reply = self.post(body)
+        del self.log[:]
+        reply = ask()
         for connection in self.upstream.connections[before:]:
             connection.done.require("the end of the upstream's connection")
         return reply
 
     def post(self, body: object) -> Reply:
-        del self.log[:]
         with closing(self.send(body)) as connection:
             return read_reply(connection)
 
@@ -105,9 +109,11 @@ class Rig(Recording):
 
 
 @contextmanager
-def running_rig(models: bytes, *, chunked: bool = False, **upstream_settings: Any) -> Iterator[Rig]:
-    """The server on an upstream that tells ``models`` (JSON) and then plays scripts."""
-    with raw_upstream([ReadRequest(), answer(models), Cut()]) as upstream:
+def running_rig(
+    models: bytes | None, *, chunked: bool = False, **upstream_settings: Any
+) -> Iterator[Rig]:
+    """The server on an upstream that tells ``models`` (JSON), if any, and then plays scripts."""
+    with raw_upstream([ReadRequest(), answer(models or b""), Cut()]) as upstream:
         settings = UpstreamSettings(
             base_url=upstream.url,
             api_key=Secret("sk-upstream"),
@@ -115,12 +121,15 @@ def running_rig(models: bytes, *, chunked: bool = False, **upstream_settings: An
             **DEADLINES,
             **upstream_settings,
         )
-        with serving_rig(upstream, chunked=chunked, upstream=settings) as rig:
+        listed = models is not None
+        with serving_rig(upstream, chunked=chunked, listed=listed, upstream=settings) as rig:
             yield rig
 
 
 @contextmanager
-def serving_rig(upstream: RawUpstream, /, *, chunked: bool = False, **groups: Any) -> Iterator[Rig]:
+def serving_rig(
+    upstream: RawUpstream, /, *, chunked: bool = False, listed: bool = True, **groups: Any
+) -> Iterator[Rig]:
     """The server as the settings of these ``groups`` say, in the way ``serve`` runs it. It has one
     place, which each request finds free: what came before has given it back.
     """
@@ -130,7 +139,8 @@ def serving_rig(upstream: RawUpstream, /, *, chunked: bool = False, **groups: An
         options = {"http": BoundedProtocol, "loop": SKIPPING, "proxy_headers": False}
         with serve_app(create_app(settings), **options) as app:
             client = Client(app.host, app.port)
-            assert client.get("/v1/models").status == 200  # believed from now on
+            if listed:
+                assert client.get("/v1/models").status == 200  # believed from now on
             assert isinstance(app.loop, SkippingLoop)
             upstream.on_silence = app.loop.on_silence
             yield Rig(client, log, upstream, chunked)  # type: ignore[arg-type]
