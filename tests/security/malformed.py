@@ -1,6 +1,7 @@
 """Every place of a request with every wrong kind of value, made from the OpenAPI document."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path as File
 from tempfile import TemporaryDirectory
@@ -54,9 +55,38 @@ BLOCKS: dict[str, dict[str, Any]] = {
                         "input": {}},
     "McpToolResultBlock": {"type": "mcp_tool_result", "tool_use_id": "i", "content": "c",
                            "is_error": False},
-    "ToolAdditionBlock": {"type": "tool_addition", "tool": {"name": "n", "type": "tool_reference"}},
+    "ToolAdditionBlock": {"type": "tool_addition", "tool": {"name": "n", "tool_name": "n",
+                          "type": "tool_reference"}},
     "ToolRemovalBlock": {"type": "tool_removal", "tool": {"name": "n", "type": "tool_reference"}},
+    "CompactionBlock": {"type": "compaction", "content": "c", "encrypted_content": "e",
+                        "signature": "s"},
+    "ImageBlock of an address": {"type": "image", "source": {"type": "url", "url": "u"}},
+    "ImageBlock of a file": {"type": "image", "source": {"type": "file", "file_id": "f"}},
+    "DocumentBlock of content": {"type": "document", "source": {"type": "content",
+                                 "content": [TEXT]}},
+} | {
+    f"{name}ToolResultBlock": {"type": f"{kind}_tool_result", "tool_use_id": "i", "content": []}
+    for name, kind in {
+        "WebSearch": "web_search", "WebFetch": "web_fetch", "ToolSearch": "tool_search",
+        "CodeExecution": "code_execution", "BashCodeExecution": "bash_code_execution",
+        "TextEditorCodeExecution": "text_editor_code_execution",
+    }.items()
 }  # fmt: skip
+
+# What does not go with the rest of ``WHOLE``, or has no effect there: one at a time instead of it.
+FORMAT: dict[str, Any] = {"type": "json_schema", "schema": {}}
+FURTHER: list[dict[str, Any]] = [
+    {"output_format": FORMAT},
+    {"output_config": {"format": FORMAT}},
+    {"compaction": {"type": "summarize", "instructions": "i"}},
+    {"thread": {"type": "t", "previous_message_id": "p"}},
+    {"tool_choice": {"type": "tool", "name": "t"}},
+    {"messages": [{"role": "user", "content": "a", "output_config": {"effort": "low"}}]},
+    {"tools": [{"name": "t", "input_schema": {}, "eager_input_streaming": True,
+                "display_width_px": 1, "display_height_px": 1, "display_number": 1,
+                "max_content_tokens": 1, "citations": {"enabled": True},
+                "mcp_server_name": "s"}]},
+]  # fmt: skip
 
 # One value of each kind that JSON has.
 VALUES: dict[str, Any] = {
@@ -67,6 +97,15 @@ VALUES: dict[str, Any] = {
     "string": "wrong",
     "array": [],
     "object": {},
+}
+
+# And some that are what may be expected there, up to a point.
+ODD = VALUES | {
+    "a list of nothing": [None],
+    "a list of objects": [{}],
+    "a list of lists": [[[]]],
+    "an object of itself": {"type": {"type": {"type": []}}, "edits": [{"type": 7}]},
+    "a large number": 10**30,
 }
 
 Path = tuple[str | int, ...]
@@ -140,6 +179,27 @@ class Documented:
             yield (*path, 0), schema["items"]
             yield from self.places(schema["items"], value[0], (*path, 0))
 
+    def properties(self, schema: dict[str, Any], value: Any) -> Iterator[str]:
+        """Every property inside ``value``, with the schema that it is of."""
+        schema = self.fits(schema, value)
+        if isinstance(value, dict):
+            name = next((name for name, of in self._schemas.items() if of is schema), "")
+            for key, inner in value.items():
+                if of := schema.get("properties", {}).get(key):
+                    yield f"{name}.{key}"
+                    yield from self.properties(of, inner)
+        elif isinstance(value, list) and value and "items" in schema:
+            yield from self.properties(schema["items"], value[0])
+
+    def of_requests(self) -> dict[str, dict[str, Any]]:
+        """The schemas that a request is made of."""
+        names, found = {"MessagesRequest"}, dict[str, dict[str, Any]]()
+        while names:
+            name = names.pop()
+            found[name] = self._schemas[name]
+            names |= set(re.findall(r"/schemas/(\w+)", json.dumps(found[name]))) - found.keys()
+        return found
+
     def malformed(self, schema: dict[str, Any], value: Any) -> Iterator[tuple[Path, str, Any]]:
         """``value`` with one place wrong, for every place and every kind that is wrong there."""
         for path, of in self.places(schema, value):
@@ -170,9 +230,53 @@ def cases(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
     schema = documented.named("MessagesRequest")
     for path, kind, body in documented.malformed(schema, WHOLE):
         yield dotted(path), kind, body
+    for fields in FURTHER:
+        for path, kind, wrong in documented.malformed(schema, fields):
+            yield dotted(path), kind, WHOLE | wrong
     for name, block in BLOCKS.items():
-        for path, kind, wrong in documented.malformed(documented.named(name), block):
+        of = documented.named(name.partition(" ")[0])
+        for path, kind, wrong in documented.malformed(of, block):
             if kind == "string" and path in UNKNOWN_TYPES[name == "ToolResultBlock"]:
                 continue
             body = replaced(WHOLE, ("messages", 0, "content", 0), wrong)
             yield f"messages.0.content.0.{dotted(path)}", kind, body
+
+
+def reached(document: dict[str, Any]) -> set[str]:
+    """The properties that ``cases`` spoils, each as ``Schema.property``."""
+    documented = Documented(document)
+    schema = documented.named("MessagesRequest")
+    values = [(schema, WHOLE), *((schema, fields) for fields in FURTHER)]
+    values += [(documented.named(name.partition(" ")[0]), block) for name, block in BLOCKS.items()]
+    return {name for of, value in values for name in documented.properties(of, value)}
+
+
+def spoilable(document: dict[str, Any]) -> set[str]:
+    """The properties of a request that not every kind of value fits, as ``reached``."""
+    documented, found = Documented(document), set()
+    for name, schema in documented.of_requests().items():
+        for key, of in schema.get("properties", {}).items():
+            if not ({"const", "enum"} & of.keys()) and documented.takes(of) != set(VALUES):
+                found.add(f"{name}.{key}")
+    return found
+
+
+def untyped(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each property that the document gives no type, with every kind of value: what becomes of it
+    is for the translation to say. The place, and the request.
+    """
+    documented = Documented(document)
+    places: list[tuple[str, Path]] = [
+        ("MessagesRequest", ()),
+        ("Tool", ("tools", 0)),
+        ("Thinking", ("thinking",)),
+        ("OutputConfig", ("output_config",)),
+        ("InputMessage", ("messages", 0)),
+        ("TextBlock", ("messages", 0, "content", 0)),
+    ]
+    for name, path in places:
+        for key, of in documented.named(name)["properties"].items():
+            if {"const", "enum"} & of.keys() or documented.takes(of) != set(VALUES):
+                continue
+            for kind, value in ODD.items():
+                yield f"{dotted((*path, key))} is {kind}", replaced(WHOLE, (*path, key), value)

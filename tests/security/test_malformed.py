@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.security.malformed import WHOLE, cases, made
+from tests.security.malformed import WHOLE, cases, made, reached, spoilable, untyped
 from tests.support.app import Served
 from tests.support.in_pieces import decode_in_pieces, outcome, whole
 
@@ -15,6 +15,11 @@ PLACES = sorted({place for place, _, _ in CASES})
 
 def test_there_are_enough() -> None:
     assert len(CASES) >= 500
+
+
+def test_every_property_is_spoilt_that_can_be() -> None:
+    document = made()
+    assert spoilable(document) - reached(document) == set()
 
 
 def test_the_body_that_is_spoilt_is_sound(server: Callable[..., Served]) -> None:
@@ -44,6 +49,17 @@ def test_in_a_large_body_the_same_place_is_named(monkeypatch: pytest.MonkeyPatch
     for place, kind, body in CASES:
         data = json.dumps(body).encode()
         assert outcome(data) == whole(data), (place, kind)
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("part", range(8))
+def test_any_value_where_none_is_described_is_taken_or_refused(
+    server: Callable[..., Served], part: int, path: str
+) -> None:
+    s = server("open")
+    for what, body in list(untyped(made()))[part::8]:
+        reply = s.client.post(body, path)
+        assert reply.status in (200, 400), (what, reply.body)
 
 
 MANY = 1_000_000
