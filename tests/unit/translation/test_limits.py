@@ -104,6 +104,10 @@ LIMITS: dict[str, tuple[float, str]] = {
         4,
         CHAT + "test_an_expired_connection_is_not_used_again",
     ),
+    "STALE_WITHIN": (
+        3,
+        UNIT + "upstreams/http/test_http_connection.py::test_only_what_ends_soon_was_closed_before",
+    ),
     "MAX_UPSTREAM_HEAD_BYTES": (
         64 * KIB,
         UNIT + "upstreams/http/test_http_pool.py::test_headers_over_the_limit_are_garbage",
