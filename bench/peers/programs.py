@@ -160,7 +160,9 @@ def vllm(folder: pathlib.Path, home: pathlib.Path, port: int, upstream: int) -> 
     """An engine of its own rather than a gateway; needs ``BENCH_VLLM_MODEL``, a folder with a
     small model, and has no upstream.
     """
-    command = [str(folder / "env" / "bin" / "vllm"), "serve", os.environ["BENCH_VLLM_MODEL"]]
+    # Its command ``vllm`` asks for a package of that name and ends.
+    command = [str(folder / "env" / "bin" / "python"), "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", os.environ["BENCH_VLLM_MODEL"]]
     command += ["--served-model-name", "deepseek-chat", "--host", "127.0.0.1", "--port", str(port)]
     return Started(
         command,

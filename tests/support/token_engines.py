@@ -90,10 +90,19 @@ class Engine:
         """Whether it works on an answer."""
         if self.name == "llama.cpp":
             return any(slot["is_processing"] for slot in json.loads(self.get("/slots")))
-        running = re.findall(
-            r"^vllm:num_requests_running{.*} (\S+)", self.get("/metrics"), re.MULTILINE
-        )
-        return any(float(number) for number in running)
+        return self._metric("num_requests_running") > 0
+
+    def written(self) -> int:
+        """A figure that grows by the tokens of an answer: all that were made; of llama.cpp, those
+        in its slots.
+        """
+        if self.name == "llama.cpp":
+            return sum(slot.get("n_prompt_tokens", 0) for slot in json.loads(self.get("/slots")))
+        return int(self._metric("generation_tokens_total"))
+
+    def _metric(self, name: str) -> float:
+        found = re.findall(rf"^vllm:{name}{{.*}} (\S+)", self.get("/metrics"), re.MULTILINE)
+        return sum(map(float, found))
 
 
 @contextmanager
