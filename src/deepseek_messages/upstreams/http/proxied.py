@@ -15,7 +15,7 @@ from msgspec import Struct
 from yarl import URL
 
 from deepseek_messages.translation.answer.relay import Relay
-from deepseek_messages.translation.limits import LINGER_TIMEOUT
+from deepseek_messages.translation.limits import LINGER_TIMEOUT, STALE_WITHIN
 from deepseek_messages.upstreams.http import faults as http_faults
 from deepseek_messages.upstreams.http import proxy_faults
 from deepseek_messages.upstreams.http.origin import Origin
@@ -63,7 +63,8 @@ class ProxiedClient:
         self, attempt: "_Attempt", request: "_Request", limits: Deadlines
     ) -> "ProxiedReply":
         origin = self.origin.label
-        first_by = asyncio.get_running_loop().time() + limits.first_byte
+        asked = asyncio.get_running_loop().time()
+        first_by = asked + limits.first_byte
         _CURRENT.set(attempt)
         try:
             async with asyncio.timeout_at(first_by):
@@ -78,7 +79,8 @@ class ProxiedClient:
                 )
         except BaseException as error:
             attempt.abort()
-            if attempt.reused and isinstance(error, _DEAD_CONNECTION):
+            soon = asyncio.get_running_loop().time() < asked + STALE_WITHIN
+            if attempt.reused and soon and _says_nothing(error):
                 raise _Stale from error
             if attempt.connected and isinstance(error, TimeoutError):
                 raise http_faults.first_byte_timeout(origin, limits.first_byte) from error
@@ -228,7 +230,11 @@ class _Stale(Exception):
     """A kept connection was already dead when the request went out."""
 
 
-_DEAD_CONNECTION = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+def _says_nothing(error: BaseException) -> bool:
+    """Whether the connection ended before an answer began, as far as the library tells."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return isinstance(error.message, str)  # else it is what had come
+    return isinstance(error, aiohttp.ClientOSError)
 
 
 class _Attempt:

@@ -20,6 +20,7 @@ from deepseek_messages.upstreams.http.reply import Deadlines
 from tests.support.certificates import self_signed
 from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import (
+    Cut,
     Gate,
     ReadRequest,
     Stall,
@@ -238,3 +239,27 @@ async def test_time_that_is_up_as_soon_as_it_is_connected_is_told_as_what_it_is(
     with pytest.raises(Fault) as caught:
         await pool.request("POST", url, b"{}", None, Deadlines())
     assert caught.value.kind is FaultKind.CUT  # somebody may have read the request
+
+
+# --- through a proxy ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nx-began: "])
+async def test_only_an_answer_that_has_not_begun_is_asked_for_again_through_a_proxy(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: list[Step] = [ReadRequest(), answer(b"one"), ReadRequest(), begun, Cut()]
+    with raw_upstream(first, [ReadRequest(), answer(b"two")]) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        made = HttpClient(Origin("http://behind.example"))
+        try:
+            assert await ask(made) == b"one"
+            if begun:
+                with pytest.raises(Fault) as caught:
+                    await ask(made)
+                assert caught.value.kind is FaultKind.CUT
+            else:
+                assert await ask(made) == b"two"
+        finally:
+            await made.aclose()
