@@ -23,7 +23,12 @@ KEY = "dsm-caller"
 
 
 @contextmanager
-def serving(directory: Path, upstream: RawUpstream, **groups: Any) -> Iterator[RunningApp]:
+def serving(
+    directory: Path,
+    upstream: RawUpstream,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
+    **groups: Any,
+) -> Iterator[RunningApp]:
     settings = settings_for(
         directory,
         **groups,
@@ -32,7 +37,7 @@ def serving(directory: Path, upstream: RawUpstream, **groups: Any) -> Iterator[R
         ),
     )
     app = create_app(settings)
-    options = {"http": BoundedProtocol, "timeout_graceful_shutdown": int(WAIT_SECONDS)}
+    options = {"http": protocol, "timeout_graceful_shutdown": int(WAIT_SECONDS)}
     with serve_app(app, proxy_headers=False, **options) as served:
         yield served
 
