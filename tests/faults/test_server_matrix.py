@@ -120,7 +120,9 @@ def test_a_status_that_is_no_success(
     reply = rig.ask(script, WAYS[way])
     found, _, message = reply.error()
     assert found == ours, message
+    assert rig.recorded["fault"] == "refused"
     assert "<html>" not in message
+    assert ("redirect" in message) == (300 <= status < 400)
     if ours in (429, 529):
         assert reply.headers["retry-after"] == "7"
 

@@ -187,7 +187,9 @@ def test_a_status_that_is_no_success(
     )
     found, _, message = reply.error()
     assert found == ours, message
+    assert rig[1].recorded["fault"] == "refused"
     assert "<html>" not in message
+    assert ("redirect" in message) == (300 <= status < 400)
     if ours in (429, 529):
         assert reply.headers["retry-after"] == "7"
 
