@@ -100,6 +100,22 @@ async def test_the_first_answers_when_it_speaks_after_all() -> None:
     assert world.loads() == {SLOW: 0, QUICK: 0}
 
 
+async def test_when_both_speak_at_once_one_answers_and_the_other_is_closed() -> None:
+    go = Gate()
+    slow = fake(OPEN, Wait(go), text("slow"), FINISH)
+    quick = fake(OPEN, Wait(go), text("quick"), FINISH)
+    world = Hedging(slow, quick)
+    asking = spawn(world.ask_slowly(), "ask")
+    await quick.called.opened()
+    await rounds()
+    go.set()
+    await asyncio.wait((asking,))
+    assert said(asking.result()) == "slow"
+    assert quick.played[0].closed.is_set()
+    assert sorted(world.attempts) == [(QUICK, "served"), (SLOW, "served")]
+    assert world.loads() == {SLOW: 0, QUICK: 0}
+
+
 async def test_the_record_names_who_answered_and_counts_once() -> None:
     second = describe("another", context_window=100_000)
     world = Hedging(fake(OPEN, SILENCE), fake(models=[second], dialect=VLLM))
