@@ -10,14 +10,26 @@ from pathlib import Path
 import pytest
 
 from deepseek_messages.settings import Secret, UpstreamSettings
+from deepseek_messages.translation.faults import FaultKind
 from deepseek_messages.web.app import create_app
+from tests.faults.cells import WAYS
 from tests.faults.chat_bytes import whole
+from tests.faults.rig import DEADLINES, Rig, check, serving_rig
 from tests.support.app import settings_for
 from tests.support.certificates import self_signed
 from tests.support.client import HELLO, Client, Reply
 from tests.support.gates import WAIT_SECONDS
 from tests.support.raw import parse_request
-from tests.support.servers import answer, serve_app
+from tests.support.servers import (
+    Cut,
+    Reset,
+    Stall,
+    Step,
+    Trickle,
+    answer,
+    raw_upstream,
+    serve_app,
+)
 
 MODELS = b'{"object": "list", "data": [{"id": "deepseek-chat", "object": "model"}]}'
 KEY = "sk-not-for-strangers"
@@ -117,3 +129,42 @@ def test_a_plain_server_on_the_port_is_refused(tmp_path: Path) -> None:
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(WAIT_SECONDS)
     assert reply.error()[:2] == (502, "api_error")
+
+
+# What comes instead of the server's part of the handshake, and which fault that is. It is the list
+# of models that is asked for first, and not waited for as long as a connection.
+HANDSHAKES: dict[str, tuple[list[Step], FaultKind]] = {
+    "reset": ([Reset()], FaultKind.CUT),
+    "close": ([Cut()], FaultKind.CUT),
+    "silence": ([Stall()], FaultKind.TIMEOUT),
+    "a trickle": ([Trickle(b"\x16")], FaultKind.TIMEOUT),
+    "garbage": ([b"\x00\xff" * 100, Stall()], FaultKind.CONNECT),
+    "half a record": ([b"\x16\x03\x03\x00\x40\x02", Cut()], FaultKind.CUT),
+    "an alert": ([b"\x15\x03\x03\x00\x02\x02\x28", Stall()], FaultKind.CONNECT),
+}
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    with raw_upstream([Cut()]) as upstream:
+        settings = UpstreamSettings(
+            kind="chat",
+            base_url=upstream.url.replace("http:", "https:"),
+            api_key=Secret(KEY),
+            dialect="deepseek",
+            model="deepseek-chat",
+            proxy_from_env=False,
+            **DEADLINES,
+        )
+        with serving_rig(upstream, listed=False, upstream=settings) as running:
+            yield running
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fault", HANDSHAKES)
+def test_a_fault_within_the_handshake(rig: Rig, fault: str, way: str) -> None:
+    steps, kind = HANDSHAKES[fault]
+    reply = rig.ask(steps, WAYS[way])
+    check(reply, rig.recorded, kind)
+    assert reply.status >= 500
+    assert KEY.encode() not in b"".join(bytes(each.received) for each in rig.upstream.connections)
