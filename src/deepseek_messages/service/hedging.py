@@ -98,7 +98,11 @@ def _won(ended: Opened[A] | Fault | None) -> Opened[A]:
 
 
 async def _give_up(opening: Opening[A]) -> None:
-    """Stop it, and close what it has opened."""
+    """Stop it, and close what it has opened, also when the caller is cancelled meanwhile."""
+    await asyncio.shield(spawn(_closed(opening), "give-up"))
+
+
+async def _closed(opening: Opening[A]) -> None:
     await stop(opening)
     if opening.cancelled() or opening.exception() is not None:
         return
