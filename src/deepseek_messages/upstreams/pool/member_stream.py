@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from deepseek_messages.translation import faults
+from deepseek_messages.translation.answer.finish_reasons import stop_reason
 from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.answer.runs import Pattern
 from deepseek_messages.translation.faults import Fault
@@ -27,6 +28,7 @@ class MemberStream:
         self._inner: ChatStream | None = None
         self._pushing: PushingStream | None = None  # the same, while it pushes
         self._first: Sequence[ChatChunk] | None = None
+        self._concluded = False  # how it ended is known
         self._open = True
 
     def opened(self, inner: ChatStream) -> None:
@@ -40,13 +42,14 @@ class MemberStream:
         while not any(map(_speaks, chunks)):
             batch = await self._inner.read()
             for chunk in batch:
-                if chunk.error is not UNSET and not any(map(_speaks, chunks)):
-                    raise faults.reported(bytes(chunk.error))
+                if (fault := _fault_of(chunk)) is not None and not any(map(_speaks, chunks)):
+                    raise fault
                 chunks.append(chunk)
             if not batch:
                 raise faults.cut(f"{self._member.name} ended its answer before it began")
         self._first = chunks
         self._member.succeeded()
+        self._judge(chunks)
 
     async def read(self) -> Sequence[ChatChunk]:
         """As the server's own stream. Raises ``Fault``."""
@@ -56,10 +59,12 @@ class MemberStream:
         assert self._inner is not None
         self._member.silence.spoke = True  # what was read before
         try:
-            return await self._inner.read()
+            chunks = await self._inner.read()
         except Fault as fault:
             self._member.failed(fault)
             raise
+        self._judge(chunks)
+        return chunks
 
     def when_ready(self, tell: Callable[[], None] | None) -> bool:
         """As the server's own stream, once what was read to see it speak has been given."""
@@ -72,10 +77,13 @@ class MemberStream:
         assert self._pushing is not None
         self._member.silence.spoke = True
         try:
-            return self._pushing.read_now()
+            chunks = self._pushing.read_now()
         except Fault as fault:
             self._member.failed(fault)
             raise
+        if chunks is not None:
+            self._judge(chunks)
+        return chunks
 
     @property
     def pattern(self) -> Pattern | None:
@@ -93,6 +101,18 @@ class MemberStream:
         if self._pushing is not None:
             self._pushing.close()
 
+    def _judge(self, chunks: Sequence[ChatChunk]) -> None:
+        """An error that the server tells of is its failure, and so is an end without a reason."""
+        if self._concluded:
+            return
+        fault = None if chunks else faults.cut()
+        for chunk in chunks:
+            fault = fault or _fault_of(chunk)
+            self._concluded = self._concluded or any(map(_ends, chunk.choices or ()))
+        if fault is not None:
+            self._concluded = True
+            self._member.failed(fault)
+
     def _leave(self) -> None:
         if self._open:
             self._open = False
@@ -103,6 +123,22 @@ class MemberStream:
         self._leave()
         if self._inner is not None:
             await self._inner.aclose()
+
+
+def _fault_of(chunk: ChatChunk) -> Fault | None:
+    """What ended the answer before it was whole, if the chunk tells that."""
+    if chunk.error is not UNSET:
+        return faults.reported(bytes(chunk.error))
+    for choice in filter(_ends, chunk.choices or ()):
+        try:
+            stop_reason(str(choice.finish_reason))
+        except Fault as fault:
+            return fault
+    return None
+
+
+def _ends(choice: ChunkChoice) -> bool:
+    return bool(choice.finish_reason)
 
 
 def _speaks(chunk: ChatChunk) -> bool:

@@ -20,7 +20,7 @@ from deepseek_messages.upstreams.pool.breaker import BreakerLimits, Health
 from deepseek_messages.upstreams.pool.member import MemberState, Place
 from deepseek_messages.upstreams.pool.pool import Pool, PoolOptions
 from deepseek_messages.upstreams.pool.way import PoolRoute
-from deepseek_messages.wire.chat import ChatChunk, ChatRequest
+from deepseek_messages.wire.chat import ChatChunk, ChatRequest, ChunkChoice
 from deepseek_messages.wire.events import ErrorEvent, MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
 from tests.support.answering import answerer_on, events_of
@@ -156,8 +156,9 @@ async def test_a_fault_of_the_request_goes_nowhere_else() -> None:
         [ChatChunk(choices=[]), faults.cut()],
         [faults.cut()],
         [],
+        [ChatChunk(choices=[ChunkChoice(finish_reason="insufficient_system_resource")])],
     ],
-    ids=["role", "at once", "empty"],
+    ids=["role", "at once", "empty", "out of resources"],
 )
 async def test_an_upstream_that_says_yes_and_breaks_before_it_speaks_is_replaced(
     steps: list[Any],
@@ -635,11 +636,20 @@ async def test_when_all_seem_down_they_are_tried_all_the_same() -> None:
     assert said(await world.ask()) == "Hello"
 
 
-async def test_a_break_in_mid_answer_counts_too() -> None:
-    world = pair(fake(text("Hel"), faults.cut()), fake(), breaker=BreakerLimits(failures=2))
+ABORTED = ChatChunk(choices=[ChunkChoice(finish_reason="aborted")])
+OVERLOADED = ChatChunk(error=msgspec.Raw(b'{"message": "overloaded"}'))
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [([faults.cut()], "cut"), ([], "cut"), ([OVERLOADED], "reported"), ([ABORTED], "reported")],
+    ids=["cut", "an end without a reason", "an error inside the stream", "a reason that is none"],
+)
+async def test_a_break_in_mid_answer_counts_too(end: list[Any], told: str) -> None:
+    world = pair(fake(text("Hel"), *end), fake(), breaker=BreakerLimits(failures=2))
     await world.ask()
     assert world.pool.states()[0].health is Health.CLOSED
-    assert world.attempts == [("first", "served"), ("first", "cut")]
+    assert world.attempts == [("first", "served"), ("first", told)]
 
 
 async def test_a_probe_finds_out_who_is_down_and_who_is_back() -> None:
