@@ -198,10 +198,7 @@ class DocumentReader:
         except (TimeoutError, ConnectionError):
             raise Refusal(_UNREADABLE, path=path) from None
         finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            await _killed(process)
         try:
             found = _answer.decode(output)
         except msgspec.DecodeError:
@@ -272,6 +269,18 @@ def _decoded(data: str) -> bytes:
 def _bare_environment() -> dict[str, str]:
     """Nothing of ours: no key can be read by what a file may make of the process."""
     return {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+
+
+async def _killed(process: Process) -> None:
+    """The end of ``process``, if it has not ended by itself."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.kill()
+        # What it has written stands before the pipe's end, for which ``wait`` waits as well.
+        assert process.stdout is not None
+        while await process.stdout.read(1 << 20):
+            pass
+        await process.wait()
 
 
 async def _exchange(process: Process, data: bytes, *, limit: int) -> bytes:

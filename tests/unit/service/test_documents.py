@@ -181,6 +181,22 @@ def test_a_request_that_is_cancelled_ends_its_process(monkeypatch: pytest.Monkey
     assert started[0].returncode is not None
 
 
+def test_a_process_that_writes_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    create = asyncio.create_subprocess_exec
+
+    async def watched(*_: Any, **options: Any) -> Any:
+        process = await create("yes", **options)
+        started.append(process)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    monkeypatch.setattr(documents, "MAX_TEXT_CHARS", 1)
+    with pytest.raises(Refusal):
+        read(reader(timeout=0.5), document(pdf_base64("x")))
+    assert started[0].returncode is not None
+
+
 def test_the_process_knows_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
     create = asyncio.create_subprocess_exec
