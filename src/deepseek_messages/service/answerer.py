@@ -96,12 +96,14 @@ class Answerer:
     ) -> Answer:
         named = _affinity(caller, session or _user_of(request))
         run = await self._hosting.prepare(request, caller)
-        need = _need(request, caller, named if session else None)
-        attempts = self._attempts(request, caller, record, named, run, need=need, large=large)
+        attempts = None
         try:
+            need = _need(request, caller, named if session else None)
+            attempts = self._attempts(request, caller, record, named, run, need=need, large=large)
             attempt = await attempts.first()
         except BaseException:
-            attempts.route.close()
+            if attempts is not None:
+                attempts.route.close()
             await run.tools.aclose()
             raise
         return self._made(attempt, attempts, request, caller, record)

@@ -141,8 +141,11 @@ class McpSessions:
     async def aclose(self) -> None:
         """Close all sessions. May be called twice."""
         self._done.set()
-        if not self._task.done():
+        if not self._opened.done():  # nobody waits for it any longer
+            self._task.cancel()
+        try:
             await asyncio.wait((self._task,), timeout=self._seconds)
+        finally:
             self._task.cancel()
 
     async def _live(self) -> None:

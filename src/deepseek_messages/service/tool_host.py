@@ -9,6 +9,7 @@ from deepseek_messages.service.callers import Caller
 from deepseek_messages.service.documents import DocumentReader
 from deepseek_messages.service.hosting import NO_RUN, HostedRun
 from deepseek_messages.service.mcp import McpConnector, McpSessions
+from deepseek_messages.service.tasks import spawn
 from deepseek_messages.service.web_tools.network import Network
 from deepseek_messages.service.web_tools.providers import (
     Brave,
@@ -105,7 +106,12 @@ class _Runner:
 
     async def run(self, calls: Sequence[PendingTool]) -> list[Outcome]:
         """As ``ToolRunner.run``."""
-        return list(await asyncio.gather(*map(self._one, calls)))
+        running = [spawn(self._one(call), "server-tool") for call in calls]
+        try:
+            return list(await asyncio.gather(*running))
+        finally:
+            for each in running:
+                each.cancel()
 
     async def _one(self, call: PendingTool) -> Outcome:
         if call.tool.kind == "mcp" and self._sessions is not None:
