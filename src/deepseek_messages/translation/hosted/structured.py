@@ -22,6 +22,13 @@ MAX_PROBLEM_CHARS = 300
 # Steps of a pattern with look-around before it counts as not matching (fancy-regex's own default).
 _BACKTRACK = 1_000_000
 
+# Compiled size of all patterns of a schema together, in bytes: some 0.2 s. Those with look-around
+# are compiled at once, and ten letters may stand for megabytes.
+_PATTERN_BYTES = 32 * 1024 * 1024
+
+# The most that one of them may take (the engine's own default).
+_ONE_PATTERN_BYTES = 10 * 1024 * 1024
+
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
 
 
@@ -49,10 +56,14 @@ class SchemaCheck:
         import jsonschema_rs  # noqa: PLC0415 - 5 MB, for those who ask for it
 
         try:
+            value = json.loads(bytes(schema))
+            share = _PATTERN_BYTES // max(1, _count_patterns(value))
             self._validator = jsonschema_rs.validator_for(
-                json.loads(bytes(schema)),
+                value,
                 retriever=_refuse,
-                pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK),
+                pattern_options=jsonschema_rs.FancyRegexOptions(
+                    backtrack_limit=_BACKTRACK, size_limit=min(share, _ONE_PATTERN_BYTES)
+                ),
             )
         except (ValueError, RecursionError) as error:
             reason = str(error).partition("\n")[0][:MAX_PROBLEM_CHARS]
@@ -73,6 +84,22 @@ class SchemaCheck:
             if len(found) == MAX_PROBLEMS:
                 break
         return found
+
+
+def _count_patterns(schema: Any) -> int:
+    """How many regular expressions there may be in a schema."""
+    found = 0
+    left = [schema]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            found += isinstance(value.get("pattern"), str)
+            named = value.get("patternProperties")
+            found += len(named) if isinstance(named, dict) else 0
+            left += value.values()
+    return found
 
 
 def plain_json(text: str) -> str:

@@ -1,5 +1,7 @@
 """Structured output: JSON out of text, and what is wrong with it."""
 
+import json
+
 import pytest
 from msgspec import Raw
 
@@ -72,3 +74,23 @@ def test_bottomless_json_is_a_problem() -> None:
 def test_a_fence_that_never_closes_takes_no_time(blank: str) -> None:
     text = "```\n" + blank * 300_000 + "x"
     assert plain_json(text) == text
+
+
+@pytest.mark.parametrize("name", ["pattern", "patternProperties"])
+def test_all_patterns_together_may_take_so_much(name: str) -> None:
+    """A small body could fill the memory, and hold up everybody else for minutes."""
+
+    def schema(count: int) -> Raw:
+        pattern = "(?=x)\\w{60}"
+        each = {"pattern": pattern} if name == "pattern" else {name: {pattern: {}}}
+        return Raw(json.dumps({"allOf": [{"items": each}] * count}).encode())
+
+    SchemaCheck(schema(1), "x")
+    with pytest.raises(Refusal):
+        SchemaCheck(schema(1000), "x")
+
+
+def test_many_plain_patterns_are_taken() -> None:
+    each = [{"pattern": f"^(?!x)[a-z0-9]{{1,{length}}}$"} for length in range(1, 300)]
+    check = SchemaCheck(Raw(json.dumps({"anyOf": each}).encode()), "x")
+    assert check.problems('"abc"') == []
