@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Raw
 
 from deepseek_messages.translation.dialects import Dialect
+from deepseek_messages.translation.hosted.checking_cost import CheckingCost, TooCostly
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.chat import JsonSchema, ResponseFormat
 from deepseek_messages.wire.messages import MessagesRequest
@@ -57,6 +58,7 @@ class SchemaCheck:
 
         try:
             value = json.loads(bytes(schema))
+            self._cost = CheckingCost(value)
             share = _PATTERN_BYTES // max(1, _count_patterns(value))
             self._validator = jsonschema_rs.validator_for(
                 value,
@@ -77,6 +79,10 @@ class SchemaCheck:
             return [f"not valid JSON: {error}"]
         except RecursionError:
             return ["nested too deeply"]
+        try:
+            self._cost.check(value)
+        except TooCostly:
+            return ["too long to check against the schema: its references multiply"]
         found: list[str] = []
         for found_error in self._validator.iter_errors(value):
             place = "/".join(str(step) for step in found_error.instance_path)

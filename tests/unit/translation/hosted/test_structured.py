@@ -1,6 +1,7 @@
 """Structured output: JSON out of text, and what is wrong with it."""
 
 import json
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -94,3 +95,70 @@ def test_many_plain_patterns_are_taken() -> None:
     each = [{"pattern": f"^(?!x)[a-z0-9]{{1,{length}}}$"} for length in range(1, 300)]
     check = SchemaCheck(Raw(json.dumps({"anyOf": each}).encode()), "x")
     assert check.problems('"abc"') == []
+
+
+def doubled(depth: int, last: Any) -> Any:
+    """Definitions, each of which refers twice to the next."""
+    made = {
+        f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2, "$anchor": f"a{at}"}
+        for at in range(depth)
+    }
+    return {"$defs": made | {f"d{depth}": last}, "$ref": "#/$defs/d0"}
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"n": value}
+    return value
+
+
+TWICE = {"properties": {"n": {"allOf": [{"$ref": "#"}] * 2}}}
+BY_ANCHOR = {
+    "$anchor": "top",
+    "properties": {"n": {"oneOf": [{"$ref": "#top"}], "anyOf": [{"$ref": "#top"}]}},
+}
+BY_ID = {"$defs": {"a": {"$id": "x:a", "allOf": [{"$ref": "#/b"}] * 2, "b": {}}}, "$ref": "x:a"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [(doubled(60, {}), 1), (TWICE, nested(60)), (BY_ANCHOR, nested(60)), (BY_ID, 1)],
+    ids=["definitions", "itself", "anchors", "bases"],
+)
+def test_a_check_that_would_take_days_is_not_made(schema: Any, value: Any) -> None:
+    check = SchemaCheck(Raw(json.dumps(schema).encode()), "x")
+    (problem,) = check.problems(json.dumps(value))
+    assert problem.startswith("too long to check")
+
+
+TREE = {
+    "$defs": {
+        "number": {"type": "number"},
+        "sum": {
+            "properties": {
+                "kind": {"const": "sum"},
+                "left": {"$ref": "#/$defs/term"},
+                "right": {"$ref": "#/$defs/term"},
+            },
+            "required": ["kind", "left", "right"],
+        },
+        "term": {"anyOf": [{"$ref": "#/$defs/number"}, {"$ref": "#/$defs/sum"}]},
+    },
+    "type": "array",
+    "items": {"$ref": "#/$defs/term"},
+}
+
+
+def test_trees_are_checked() -> None:
+    term: Any = 1
+    for _ in range(20):
+        term = {"kind": "sum", "left": term, "right": 2}
+    check = SchemaCheck(Raw(json.dumps(TREE).encode()), "x")
+    assert check.problems(json.dumps([term] * 100)) == []
+    (problem,) = check.problems(json.dumps([{"kind": "sum", "left": 1}]))
+    assert "too long" not in problem
+    assert (
+        SchemaCheck(Raw(json.dumps(doubled(12, {"type": "number"})).encode()), "x").problems("1")
+        == []
+    )
