@@ -5,15 +5,16 @@ second answer of the name service changes nothing. Redirects are followed by han
 checked like the first. (OWASP, "Server-Side Request Forgery Prevention".)
 """
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from msgspec import Struct
 
 from deepseek_messages.settings import split_url
@@ -26,6 +27,11 @@ MAX_URL_CHARS = 250
 
 MAX_REDIRECTS = 5
 TIMEOUT = 20.0
+
+
+# Looks up the names that models ask for. A name service that keeps silent holds a thread for many
+# seconds, and those of the event loop look up the upstreams and read large requests.
+_names = ThreadPoolExecutor(4, thread_name_prefix="web-names")
 
 
 class WebError(Exception):
@@ -65,20 +71,30 @@ def is_public(address: str) -> bool:
 class PublicResolver(AbstractResolver):
     """Names to public addresses only."""
 
-    def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
-
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Raises ``OSError`` when one of the addresses is not public."""
-        found = await self._resolver.resolve(host, port, family)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(_names, _looked_up, host, port, family)
         if not found or not all(is_public(each["host"]) for each in found):
             raise OSError("not a public address")
         return found
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _looked_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return [
+        ResolveResult(
+            hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=flags
+        )
+        for kind, _, proto, _, address in socket.getaddrinfo(
+            host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+    ]
 
 
 class Network:
