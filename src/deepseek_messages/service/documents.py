@@ -142,6 +142,7 @@ class DocumentReader:
         try:
             pages = await self.pages(data)
         except Refusal:
+            count.add(1, at)  # it has cost a process all the same
             return block
         count.add(len(pages), at)
         return replace(block, content=with_pages(block.content, pages))

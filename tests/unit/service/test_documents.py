@@ -144,6 +144,36 @@ def test_the_pages_of_all_documents_of_a_request_are_limited() -> None:
         )
 
 
+def test_what_was_fetched_and_cannot_be_read_counts_as_a_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each costs a process: a body has room for ten thousands of them."""
+    read_by: list[bytes] = []
+
+    async def unreadable(_self: object, pdf: bytes, *_: object) -> list[str]:
+        read_by.append(pdf)
+        raise Refusal("broken")
+
+    monkeypatch.setattr(DocumentReader, "_work", unreadable)
+    source = {"type": "base64", "media_type": "application/pdf"}
+    results = [
+        {
+            "type": "web_fetch_tool_result",
+            "tool_use_id": f"srvtoolu_{number}",
+            "content": {
+                "type": "web_fetch_result",
+                "url": "https://a.test/",
+                "content": document("") | {"source": source | {"data": f"{number:04}"}},
+            },
+        }
+        for number in range(50)
+    ]
+    asked = request(*results)
+    with pytest.raises(Refusal, match="A maximum of 3 PDF pages"):
+        asyncio.run(reader(max_pages=3).prepare(asked, sees=False))
+    assert len(read_by) == 4
+
+
 def test_base64_may_have_line_breaks_and_no_padding() -> None:
     data = pdf_base64("Folded.").rstrip("=")
     folded = "\r\n".join(data[at : at + 76] for at in range(0, len(data), 76))
