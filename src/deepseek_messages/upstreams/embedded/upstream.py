@@ -11,7 +11,13 @@ from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import EMBEDDED, Dialect
 from deepseek_messages.upstreams.base import ChatStream, Readiness, UpstreamCall
 from deepseek_messages.upstreams.embedded.body import plain_body
-from deepseek_messages.upstreams.embedded.errors import busy, closed, unusable
+from deepseek_messages.upstreams.embedded.errors import (
+    EngineError,
+    busy,
+    closed,
+    fault_of,
+    unusable,
+)
 from deepseek_messages.upstreams.embedded.feed import Feed
 from deepseek_messages.upstreams.embedded.forced import form_of
 from deepseek_messages.upstreams.embedded.jobs import answer
@@ -91,8 +97,13 @@ class EmbeddedUpstream:
             self._reason = f"loading {self._source.display_name}"
             self._settled.clear()
             loop = asyncio.get_running_loop()
-            self._loader = threading.Thread(target=self._load, args=(loop,), name="model-loader")
-            self._loader.start()
+            loader = threading.Thread(target=self._load, args=(loop,), name="model-loader")
+            try:
+                loader.start()
+            except RuntimeError as error:  # the system gives no more threads
+                self._settle(error, loop.time())
+            else:
+                self._loader = loader
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -152,8 +163,12 @@ class EmbeddedUpstream:
         loaded = await self._slot()
         feed = Feed(asyncio.get_running_loop())
         worker = threading.Thread(target=self._work, args=(loaded, call, feed), name="engine-call")
+        try:
+            worker.start()
+        except RuntimeError as error:  # the system gives no more threads
+            self._free.release()
+            raise busy(f"the local model is busy: {error}") from error
         self._running[feed] = worker
-        worker.start()
         try:
             await feed.accepted()
         except BaseException:
@@ -179,7 +194,8 @@ class EmbeddedUpstream:
         loop = feed.loop
         try:
             answer(loaded.engine, call.request, form_of(call.request), feed)
-        except Exception:
+        except Exception as error:
+            feed.fail(fault_of(EngineError(message=type(error).__name__)))  # unless told why
             log.exception("an engine call failed")
         finally:
             with suppress(RuntimeError):  # the loop is closed

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.faults import Fault, FaultKind
@@ -13,7 +14,7 @@ from deepseek_messages.upstreams.base import UpstreamCall
 from deepseek_messages.upstreams.embedded import EmbeddedUpstream
 from deepseek_messages.upstreams.embedded import upstream as module
 from deepseek_messages.upstreams.embedded.load import Loaded
-from deepseek_messages.wire.chat import ChatRequest, UserMessage
+from deepseek_messages.wire.chat import ChatRequest, Function, FunctionTool, UserMessage
 
 pytestmark = pytest.mark.anyio
 
@@ -254,3 +255,59 @@ async def test_after_stopping_nothing_is_answered(engine):
     await upstream.aclose()
     with pytest.raises(Fault, match="stopping"):
         await upstream.open(call())
+
+
+async def test_a_schema_that_cannot_be_read_ends_its_request_only(engine):
+    number = b"1" * 5000  # more digits than Python reads
+    function = Function(name="f", parameters=Raw(b'{"maximum":' + number + b"}"))
+    upstream = EmbeddedUpstream(Source())
+    request = ChatRequest(
+        model="tiny",
+        messages=[UserMessage("hi")],
+        tools=[FunctionTool(function)],
+        tool_choice="required",
+        stream=True,
+    )
+    with pytest.raises(Fault):
+        await asyncio.wait_for(upstream.open(UpstreamCall(request=request)), 10)
+    engine.go.set()
+    assert text_of(await read_all(await upstream.open(call()))) == "abc"
+    await upstream.aclose()
+
+
+def no_threads(monkeypatch, name):
+    """The system refuses threads of this name."""
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+async def test_a_request_that_gets_no_thread_gives_its_slot_back(engine, monkeypatch):
+    upstream = EmbeddedUpstream(Source())
+    await upstream.models()
+    with monkeypatch.context() as patch:
+        no_threads(patch, "engine-call")
+        for _ in range(3):  # one more than there are slots
+            with pytest.raises(Fault) as raised:
+                await asyncio.wait_for(upstream.open(call()), 10)
+            assert raised.value.status == 529
+    engine.go.set()
+    assert text_of(await read_all(await upstream.open(call()))) == "abc"
+    await upstream.aclose()
+    assert engine.closed
+
+
+async def test_a_load_that_gets_no_thread_has_failed(engine, monkeypatch, caplog):
+    upstream = EmbeddedUpstream(Source())
+    with monkeypatch.context() as patch:
+        no_threads(patch, "model-loader")
+        with pytest.raises(Fault):
+            await asyncio.wait_for(upstream.models(), 10)
+    await upstream.start()
+    assert await upstream.models() == [MODEL]
+    await upstream.aclose()
