@@ -7,8 +7,8 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -81,27 +81,48 @@ class KeyFile:
         """
         if not NAME.fullmatch(name):
             raise KeyFileError(f"{name!r}: a name is letters, digits, '.', '_' and '-', at most 64")
-        entries = self.load()
-        if any(entry.name == name for entry in entries):
-            raise KeyFileError(f"{name!r}: there is a key of that name")
         key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
         created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._write([*entries, KeyEntry(digest=digest_of(key), created=created, name=name)])
+        with self._alone():
+            entries = self.load()
+            if any(entry.name == name for entry in entries):
+                raise KeyFileError(f"{name!r}: there is a key of that name")
+            self._write([*entries, KeyEntry(digest=digest_of(key), created=created, name=name)])
         return key
 
     def remove(self, name: str) -> bool:
         """Forget the key of that name. Whether there was one."""
-        entries = self.load()
-        kept = [entry for entry in entries if entry.name != name]
-        if len(kept) == len(entries):
-            return False
-        self._write(kept)
+        if not any(entry.name == name for entry in self.load()):
+            return False  # also where nothing can be written
+        with self._alone():
+            entries = self.load()
+            kept = [entry for entry in entries if entry.name != name]
+            if len(kept) == len(entries):
+                return False
+            self._write(kept)
         return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else changes the file: a key that one process removes must not come back
+        with what another had read before. Raises ``KeyFileError``.
+        """
+        from filelock import FileLock  # noqa: PLC0415 - for those who change keys
+
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), mode=0o600)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock.acquire()
+        except OSError as error:
+            raise KeyFileError(f"{self.path}: cannot be written ({error.strerror})") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _write(self, entries: Iterable[KeyEntry]) -> None:
         lines = [f"{entry.digest} {entry.created} {entry.name}\n" for entry in entries]
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_private(self.path, (HEADER + "".join(lines)).encode())
         except OSError as error:
             raise KeyFileError(f"{self.path}: cannot be written ({error.strerror})") from error

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,7 @@ def test_the_file_is_its_owners_only(file: KeyFile) -> None:
     file.create("laptop")
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
-    assert os.listdir(file.path.parent) == ["keys"]
+    assert sorted(os.listdir(file.path.parent)) == [".keys.lock", "keys"]
 
 
 def test_keys_differ(file: KeyFile) -> None:
@@ -135,3 +137,24 @@ def test_a_failed_write_leaves_the_old_file(
         write_private(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["keys"]
+
+
+def test_keys_made_and_removed_at_once_are_all_kept_or_gone(file: KeyFile) -> None:
+    for number in range(8):
+        file.create(f"old{number}")
+    began = threading.Barrier(16)
+
+    def run(work: Callable[[str], object], name: str) -> None:
+        began.wait()
+        work(name)
+
+    threads = [
+        threading.Thread(target=run, args=(work, f"{age}{number}"))
+        for number in range(8)
+        for work, age in ((KeyFile(file.path).create, "new"), (KeyFile(file.path).remove, "old"))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(entry.name for entry in file.load()) == [f"new{number}" for number in range(8)]
