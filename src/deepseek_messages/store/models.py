@@ -15,8 +15,10 @@ import importlib
 import os
 import shutil
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 CHUNK_BYTES = 1 << 20
+
+# Seconds between two looks at whether anybody still waits for a model.
+LOOK_SECONDS = 0.2
 
 
 class ModelError(Exception):
@@ -146,9 +151,13 @@ class ModelStore:
         path = self.directory / model.file_name
         if _has_size(path, model.file_bytes):
             return path
-        with self._lock(path):
+        lock = self._lock(path)
+        _acquire(lock, lambda: progress("download", 0, 0))
+        try:
             if not _has_size(path, model.file_bytes):  # another process may have been faster
                 self._install(model, path, progress)
+        finally:
+            lock.release()
         return path
 
     def _lock(self, path: Path) -> "FileLock":
@@ -231,6 +240,9 @@ class HubModel:
                 f"hf:{self.repo} needs the hub's client: pip install huggingface_hub"
             ) from error
         progress("download", 0, 0)
+        return _aside(lambda: self._download(hub), lambda: progress("download", 0, 0))
+
+    def _download(self, hub: Any) -> Path:
         try:
             file = self.file or choose_file(self.repo, hub.list_repo_files(self.repo))
             return Path(hub.hf_hub_download(self.repo, file))
@@ -251,6 +263,37 @@ def choose_file(repo: str, names: list[str]) -> str:
     if not files:
         raise ModelError(f"hf:{repo} holds no .gguf file")
     raise ModelError(f"hf:{repo} holds several files; add one to the name: {', '.join(files)}")
+
+
+def _acquire(lock: "FileLock", tick: Callable[[], None]) -> None:
+    """Wait for ``lock``, which another process may hold for long; what ``tick`` raises ends it."""
+    from filelock import Timeout  # noqa: PLC0415 - as in _lock
+
+    while True:
+        try:
+            lock.acquire(timeout=LOOK_SECONDS)
+        except Timeout:
+            tick()
+        else:
+            return
+
+
+def _aside(work: Callable[[], Path], tick: Callable[[], None]) -> Path:
+    """What ``work`` returns or raises; what ``tick`` raises meanwhile ends the waiting. ``work``
+    itself cannot be stopped: it goes on in a thread that the process does not wait for.
+    """
+    outcome: Future[Path] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="hub-download", daemon=True).start()
+    while not wait((outcome,), LOOK_SECONDS).done:
+        tick()
+    return outcome.result()
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -3,6 +3,7 @@ import sys
 import threading
 import types
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,42 @@ def test_the_customary_file_is_chosen(names, chosen):
 def test_without_a_customary_file_the_choice_is_the_users(names, said):
     with pytest.raises(ModelError, match=said):
         choose_file("a/b", names)
+
+
+class Stopped(Exception):
+    """What a progress report raises when nobody waits any more."""
+
+
+def stop(step, done, total):
+    raise Stopped
+
+
+def test_waiting_for_another_process_ends_when_nobody_waits_any_more(tmp_path):
+    store = ModelStore(tmp_path, Downloads())
+    with ThreadPoolExecutor(1) as pool, store._lock(store.directory / MODEL.file_name):
+        fetching = pool.submit(store.resolve("tiny").fetch, stop)
+        with pytest.raises(Stopped):
+            fetching.result(10)
+
+
+def test_a_download_from_the_hub_ends_when_nobody_waits_any_more(monkeypatch):
+    began, go_on = threading.Event(), threading.Event()
+
+    def download(repo, file):
+        began.set()
+        go_on.wait()
+        return file
+
+    def stop_then(step, done, total):
+        if began.is_set():
+            raise Stopped
+
+    hub = types.SimpleNamespace(hf_hub_download=download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(HubModel("o/r", "x.gguf").fetch, stop_then)
+        try:
+            with pytest.raises(Stopped):
+                fetching.result(10)
+        finally:
+            go_on.set()
