@@ -264,7 +264,10 @@ def _decode(kind: type, value: Any) -> Any:
     if kind is Path:
         if not isinstance(value, str | Path):
             raise TypeError("Expected `str`")
-        return Path(value).expanduser()
+        try:
+            return Path(value).expanduser()
+        except RuntimeError as error:  # the home of somebody who is not known
+            raise ValueError(str(error)) from None
     raise TypeError(f"no setting is a {kind.__name__}")
 
 

@@ -113,7 +113,10 @@ class ModelStore:
         if reference.startswith("hf:"):
             return HubModel.parse(reference)
         if reference.lower().endswith(".gguf"):
-            return LocalModel(Path(reference).expanduser())
+            try:
+                return LocalModel(Path(reference).expanduser())
+            except RuntimeError as error:  # the home of somebody who is not known
+                raise ModelError(f"{reference}: {error}") from None
         raise ModelError(
             f"{reference!r} is no model: give {', '.join(PACKAGED)}, the path of a .gguf file, "
             "or hf:OWNER/REPO[:FILE]"
@@ -206,7 +209,11 @@ class LocalModel:
 
     def fetch(self, progress: Progress) -> Path:
         """The path itself. Raises ``ModelError`` when no file is there."""
-        if not self.path.is_file():
+        try:
+            found = self.path.is_file()
+        except OSError as error:  # in a directory that may not be looked into
+            raise ModelError(f"{self.path}: {error.strerror}") from error
+        if not found:
             raise ModelError(f"no such model file: {self.path}")
         return self.path
 

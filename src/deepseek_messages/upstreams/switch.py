@@ -103,10 +103,14 @@ class Switch:
         return chooses(self.current)
 
     async def replace(self, upstream: Upstream) -> None:
-        """Use ``upstream`` from now on; it is started first. The old one is closed when its last
-        request has ended.
+        """Use ``upstream`` from now on; it is started first, and closed if that fails. The old one
+        is closed when its last request has ended.
         """
-        await upstream.start()
+        try:
+            await upstream.start()
+        except BaseException:
+            await upstream.aclose()
+            raise
         old, self._now = self._now, self._generation(upstream)
         loop = asyncio.get_running_loop()
         task = loop.create_task(_retire(old), name="retire-upstream")

@@ -18,7 +18,7 @@ from deepseek_messages.service.hosting import Hosting, HostingSwitch
 from deepseek_messages.settings import Settings, SettingsError, Source
 from deepseek_messages.store.keys import KeyFileError, Keyring
 from deepseek_messages.store.models import ModelError
-from deepseek_messages.telemetry.logs import log
+from deepseek_messages.telemetry.logs import log, log_bug
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.upstreams.switch import Switch
 from deepseek_messages.web.guard import Guard
@@ -37,6 +37,9 @@ def renewed(settings: Settings, source: Source | None) -> Settings:
     try:
         new = source.read() if source is not None else settings
     except SettingsError:
+        return settings
+    except Exception as error:  # noqa: BLE001 - a worker that is missing is worse
+        log_bug(error)
         return settings
     names = {*UPSTREAM_SECTIONS, *KEY_SECTIONS, *TOOL_SECTIONS}
     return replace(settings, **{name: getattr(new, name) for name in names})
@@ -81,13 +84,15 @@ class Reloader:
             changed = _changed(self.settings, new)
             keyring = self._keyring(new)
             hosting = self._hosting(new) if changed & set(TOOL_SECTIONS) else None
-            upstream = self._make(new) if changed & set(UPSTREAM_SECTIONS) else None
+            if changed & set(UPSTREAM_SECTIONS):
+                await self._switch.replace(self._make(new))
         except (SettingsError, ValueError, ModelError, KeyFileError) as error:
             log().error("settings not reloaded; the old ones stay", why=str(error))
             return False
+        except Exception as error:  # noqa: BLE001 - whoever watches must go on: as above
+            log_bug(error)
+            return False
         self._guard.use(new.auth_mode, keyring)
-        if upstream is not None:
-            await self._switch.replace(upstream)
         if hosting is not None:
             self._tools.replace(hosting)
         self.settings = new

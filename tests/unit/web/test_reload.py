@@ -89,6 +89,40 @@ async def test_settings_that_cannot_be_used_change_nothing(
     assert rig.reloader.settings == rig.settings
 
 
+async def test_what_nobody_expected_changes_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, keyring = rig.parts.upstream.current, rig.parts.guard._keyring
+    rig.write(DOUBLE + "weight = 2\n")
+
+    async def fail(_upstream: FakeUpstream) -> None:
+        raise OSError("no more files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeUpstream, "start", fail)
+        assert not await rig.reloader.reload()
+    (made,) = rig.made
+    assert isinstance(made, FakeUpstream)
+    assert made.closed.is_set()
+    assert rig.parts.upstream.current is before
+    assert rig.parts.guard._keyring is keyring
+    assert rig.reloader.settings == rig.settings
+    assert await rig.reloader.reload()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[upstream]\nkind = 'embedded'\n[embedded]\nmodel = '~nobody-of-this-name/x.gguf'\n",
+        DOUBLE + "[auth]\nmode = 'keys'\nkeys_file = '~nobody-of-this-name/keys'\n",
+    ],
+)
+async def test_a_home_that_is_not_there_changes_nothing(rig: Rig, text: str) -> None:
+    rig.write(text)
+    assert not await rig.reloader.reload()
+    renewed(rig.settings, rig.source)
+
+
 async def test_a_missing_file_changes_nothing(rig: Rig) -> None:
     rig.path.unlink()
     assert not await rig.reloader.reload()
@@ -150,6 +184,28 @@ async def test_the_hangup_signal_reloads(rig: Rig) -> None:
     rig.reloader.settings = rig.settings
     await watched(rig, lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert len(rig.made) == 1
+
+
+async def test_the_signal_reloads_after_a_reload_that_failed(rig: Rig) -> None:
+    failed, reloaded = asyncio.Event(), asyncio.Event()
+
+    def read() -> Settings:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("nobody expected this")
+        reloaded.set()
+        return rig.settings
+
+    rig.reloader._source = Source(None, read)
+    watching = asyncio.get_running_loop().create_task(rig.reloader.watch())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rig.reloader._asked.set()
+    await asyncio.wait_for(failed.wait(), 20)
+    rig.reloader._asked.set()
+    await asyncio.wait_for(reloaded.wait(), 5)
+    watching.cancel()
+    await asyncio.wait((watching,))
 
 
 async def test_a_changed_file_reloads(tmp_path: Path) -> None:
