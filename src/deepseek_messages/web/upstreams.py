@@ -103,10 +103,12 @@ def make_pool(settings: Settings, shelf: Shelf | None = None) -> Pool:
             failures=wishes.failures, cooldown=wishes.cooldown, return_time=wishes.return_time
         ),
     )
-    members = [
-        (member.name, _member_upstream(settings, member, shelf), _place(member))
-        for member in settings.upstreams
-    ]
+    # Embedded ones last: what the shelf lent is not given back when another cannot be made.
+    made = {
+        member.name: _member_upstream(settings, member, shelf)
+        for member in sorted(settings.upstreams, key=lambda each: each.resolved_kind == "embedded")
+    }
+    members = [(each.name, made[each.name], _place(each)) for each in settings.upstreams]
     return Pool(members, options, places=shelf.places)
 
 

@@ -264,3 +264,20 @@ def test_a_worker_that_starts_later_begins_with_what_a_reload_has_changed(rig: R
     rig.write("not toml")
     assert renewed(rig.settings, rig.source) == rig.settings
     assert renewed(rig.settings, None) == rig.settings
+
+
+async def test_settings_that_cannot_be_used_keep_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = "[[upstreams]]\nname = 'local'\nkind = 'embedded'\n"
+    other = "[[upstreams]]\nname = 'other'\nbase_url = 'https://models.test/v1'\n"
+    rig = Rig(tmp_path, model + DOUBLE)
+    shelf = Shelf()
+    upstream = make_upstream(rig.settings, shelf)
+    rig.write(model + other)
+    monkeypatch.setenv("https_proxy", "socks5://proxy.test:1080")
+    with pytest.raises(ValueError, match="socks5"):
+        make_upstream(rig.source.read(), shelf)
+    await upstream.aclose()
+    assert shelf._shared is not None
+    assert not shelf._shared.in_use
