@@ -277,7 +277,8 @@ def _leave(_number: int, _frame: object) -> None:
 def _end_as(code: int) -> None:
     """Python gives a death by signal n as -n; a shell expects to see the death itself."""
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        with contextlib.suppress(OSError):  # SIGKILL is nobody's to handle
+            signal.signal(-code, signal.SIG_DFL)
         sys.stderr.flush()
         os.kill(os.getpid(), -code)
         code = 128 - code  # not every signal ends a process

@@ -103,6 +103,8 @@ class Reloader:
     async def watch(self) -> None:
         """Reload on SIGHUP, and whenever the file has changed, until cancelled."""
         with _on_hangup(self._asked.set):
+            if renewed(self.settings, self._source) != self.settings:
+                self._asked.set()  # they changed, perhaps with a signal, before anybody listened
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._obey())
                 if self._source.path is not None and self.settings.reload_interval:

@@ -214,9 +214,11 @@ def test_exit_code_is_the_programs(tmp_path: Path) -> None:
     assert execute(tmp_path, "--upstream", "double", "sh", "-c", "exit 7").returncode == 7
 
 
-def test_death_by_a_signal_is_the_programs(tmp_path: Path) -> None:
-    done = execute(tmp_path, "--upstream", "double", "sh", "-c", "kill -USR1 $$")
-    assert done.returncode == -signal.SIGUSR1
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGKILL])
+def test_death_by_a_signal_is_the_programs(tmp_path: Path, number: signal.Signals) -> None:
+    done = execute(tmp_path, "--upstream", "double", "sh", "-c", f"kill -{number.name[3:]} $$")
+    assert done.returncode == -number
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

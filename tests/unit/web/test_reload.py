@@ -179,10 +179,21 @@ async def watched(rig: Rig, act: Callable[[], None]) -> None:
 
 
 async def test_the_hangup_signal_reloads(rig: Rig) -> None:
-    rig.write(DOUBLE + "weight = 2\n")
+    def change() -> None:
+        rig.write(DOUBLE + "weight = 2\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+
     rig.reloader._seen = None
     rig.reloader.settings = rig.settings
-    await watched(rig, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    await watched(rig, change)
+    assert len(rig.made) == 1
+
+
+async def test_what_changed_before_anybody_listened_is_used(tmp_path: Path) -> None:
+    never = "reload_interval = 0\n" + DOUBLE
+    rig = Rig(tmp_path, never)
+    rig.write(never + "weight = 2\n")  # a signal that comes now finds nobody
+    await watched(rig, lambda: None)
     assert len(rig.made) == 1
 
 
