@@ -95,8 +95,11 @@ class _Parent:
             os.close(end)
 
     def start(self, number: int) -> None:
-        """Start the worker of this number."""
-        pid = os.fork()
+        """Start the worker of this number. Raises ``WorkersError``."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise WorkersError(f"no process for a worker: {error.strerror}") from error
         if pid:
             self._running[pid] = number
             return
@@ -166,11 +169,14 @@ class _Parent:
         self._deaths.append(now)
         replaced = served and not often
         log().error("worker ended", pid=pid, code=code, replaced=replaced)
-        if replaced:
-            self.start(number)
-        else:
-            self._failed = True
-            self._stop()
+        try:
+            if replaced:
+                self.start(number)
+                return
+        except WorkersError as error:
+            log().error("worker not replaced", why=str(error))
+        self._failed = True
+        self._stop()
 
     def _stop(self) -> None:
         """Ask every worker to stop; a second time, not to wait for what runs."""

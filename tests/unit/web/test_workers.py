@@ -13,7 +13,7 @@ import pytest
 
 from deepseek_messages.web.workers import MOST_DEATHS
 
-Start = Callable[[str], subprocess.Popen[str]]
+Start = Callable[..., subprocess.Popen[str]]
 
 SERVER = """
     import os, signal, sys
@@ -27,6 +27,10 @@ SERVER = """
         os.write(1, b"serves %d\\n" % os.getpid())
         {body}
 
+    def refused():
+        raise BlockingIOError(11, "no more processes")
+
+    {before}
     try:
         run_workers(
             2,
@@ -44,9 +48,9 @@ WAIT = "signal.pause()"
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
-    def run(body: str) -> subprocess.Popen[str]:
+    def run(body: str, before: str = "") -> subprocess.Popen[str]:
         script = tmp_path / "server.py"
-        script.write_text(textwrap.dedent(SERVER).format(body=body))
+        script.write_text(textwrap.dedent(SERVER).format(body=body, before=before))
         process = subprocess.Popen(
             [sys.executable, str(script)],
             stdout=subprocess.PIPE,
@@ -155,6 +159,24 @@ def test_workers_do_not_outlive_the_server(start: Start) -> None:
     process.kill()
     assert process.stdout is not None
     assert "ready" not in process.stdout.read()  # it ends once nobody holds it
+
+
+def test_no_process_for_another_worker_ends_the_server_after_its_answers(start: Start) -> None:
+    process = start(
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'asked 1\\n'), os._exit(0)));"
+        " signal.pause()",
+        before="fork = os.fork; forks = iter([fork, fork]);"
+        " os.fork = lambda: next(forks, refused)()",
+    )
+    dead, _ = workers_of(process.stdout)
+    os.kill(dead, signal.SIGKILL)
+    assert process.wait() == 1
+    assert process.stdout is not None
+    said = process.stdout.read()
+    assert said.count("asked 1") == 1
+    assert "worker not replaced" in said
+    assert process.stderr is not None
+    assert process.stderr.read() == "worker processes ended; the log says why\n"
 
 
 def test_workers_that_cannot_start_end_the_server(start: Start) -> None:
