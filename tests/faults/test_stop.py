@@ -44,3 +44,22 @@ def test_sigterm_lets_a_stream_end_whole_and_refuses_new_work(tmp_path: Path) ->
         gate.set()
         assert answered.rest()[-1]["type"] == "message_stop"
         assert program.process.wait(WAIT_SECONDS) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_signal_ends_what_still_runs(tmp_path: Path, workers: int) -> None:
+    stream = [ReadRequest(), chunked_sse_head(), chunk(delta(content="Hel")), Wait(Gate())]
+    settings = f"drain_seconds = 600\nworkers = {workers}"
+    with (
+        raw_upstream([ReadRequest(), MODELS], stream) as upstream,
+        serve_program(tmp_path, upstream.url, settings) as program,
+        program.client.stream(STREAM) as answered,
+    ):
+        for _ in range(3):
+            answered.next()
+        program.process.send_signal(signal.SIGTERM)
+        while "stopping" not in (tmp_path / "log").read_text():
+            pass
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(WAIT_SECONDS) == 0
