@@ -96,12 +96,16 @@ class _Parent:
 
     def start(self, number: int) -> None:
         """Start the worker of this number. Raises ``WorkersError``."""
+        # Until it has let go of our pipe, what is sent to the worker would count as sent to us.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._before)
         try:
             pid = os.fork()
         except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise WorkersError(f"no process for a worker: {error.strerror}") from error
         if pid:
             self._running[pid] = number
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             return
         status = 1
         try:
@@ -109,6 +113,7 @@ class _Parent:
             signal.set_wakeup_fd(-1)
             for each in self._before:
                 signal.signal(each, signal.SIG_IGN if each == RELOAD else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(self._lifeline[1])
             threading.Thread(target=self._outlive_nobody, daemon=True).start()
             self._work(number, self._serves)

@@ -161,6 +161,20 @@ def test_workers_do_not_outlive_the_server(start: Start) -> None:
     assert "ready" not in process.stdout.read()  # it ends once nobody holds it
 
 
+def test_a_signal_to_a_worker_just_born_is_not_taken_for_the_servers(start: Start) -> None:
+    process = start(
+        WAIT,
+        before="fork = os.fork; forks = iter([fork, fork]);"
+        " born = lambda: fork() or os.kill(os.getpid(), signal.SIGTERM) or 0;"
+        " os.fork = lambda: next(forks, born)()",
+    )
+    dead, _ = workers_of(process.stdout)
+    os.kill(dead, signal.SIGKILL)
+    assert process.wait() == 1  # the worker ended before it served; the server was told nothing
+    assert process.stderr is not None
+    assert process.stderr.read() == "worker processes ended; the log says why\n"
+
+
 def test_no_process_for_another_worker_ends_the_server_after_its_answers(start: Start) -> None:
     process = start(
         "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'asked 1\\n'), os._exit(0)));"
