@@ -1,5 +1,6 @@
 """The keys that callers of this server hold. Only their SHA-256 digests are ever stored."""
 
+import errno
 import hashlib
 import hmac
 import os
@@ -27,6 +28,11 @@ LINE = re.compile(r"(?P<digest>[0-9a-f]{64})\s+(?P<created>\S+)\s+(?P<name>\S+)"
 
 # Seconds after which a key that was let in is looked for again in the file.
 LOOK_AFTER = 0.1
+
+# Why a file cannot be read for a moment: this process, or the machine, has too many open.
+_PASSING = (errno.EMFILE, errno.ENFILE)
+
+_UNREAD = (0, 0, 0)  # the stamp of no file: the next look reads again
 
 HEADER = "# Keys of deepseek-messages: SHA-256 digest, creation time, name. One key a line.\n"
 
@@ -187,7 +193,12 @@ class Keyring:
             return
         self._stamp = stamp
         self._version += 1
-        entries = self._file.load()
+        try:
+            entries = self._file.load()
+        except KeyFileError as error:
+            if getattr(error.__cause__, "errno", None) in _PASSING:
+                self._stamp = _UNREAD
+            raise
         self._known = self._fixed + [(bytes.fromhex(e.digest), e.name) for e in entries]
 
 

@@ -1,5 +1,6 @@
 """The file of keys: digests only, private, replaced as a whole, read again when it changes."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -158,3 +159,20 @@ def test_keys_made_and_removed_at_once_are_all_kept_or_gone(file: KeyFile) -> No
     for thread in threads:
         thread.join()
     assert sorted(entry.name for entry in file.load()) == [f"new{number}" for number in range(8)]
+
+
+def test_a_key_that_was_removed_is_refused_once_there_are_files_again(
+    file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = file.create("laptop")
+    keyring = Keyring(file=file)
+    assert keyring.find(key) == "laptop"
+    file.remove("laptop")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        assert keyring.find(key) == "laptop"
+    assert keyring.find(key) is None
