@@ -96,7 +96,7 @@ def serve(
             _run(server, listener)
 
         try:
-            run_workers(workers, work, lambda: on_ready(info), board.wipe)
+            run_workers(workers, work, lambda: on_ready(info), board.wipe, listener.close)
         except WorkersError as error:
             raise ServeError(str(error)) from error
 

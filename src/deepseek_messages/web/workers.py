@@ -40,16 +40,21 @@ class WorkersError(Exception):
 
 
 def run_workers(
-    count: int, work: Work, on_ready: Callable[[], None], on_death: Callable[[int], None]
+    count: int,
+    work: Work,
+    on_ready: Callable[[], None],
+    on_death: Callable[[int], None],
+    on_stop: Callable[[], None],
 ) -> None:
     """Run ``work`` in so many processes until a signal ends them, each with a number below
     ``count``. ``on_ready`` is called here when all serve, ``on_death`` with the number of one that
-    ended, however it did, before another gets that number. Call it in the main thread, with no
-    other running. Raises ``WorkersError``.
+    ended, however it did, before another gets that number, ``on_stop`` once none will be
+    started any more: what the workers listen on is to be closed here, too. Call it in the main
+    thread, with no other running. Raises ``WorkersError``.
     """
     if not hasattr(os, "fork"):
         raise WorkersError("server.workers: this system cannot fork; serve with one worker")
-    with _Parent(count, work, on_ready, on_death) as parent:
+    with _Parent(count, work, on_ready, on_death, on_stop) as parent:
         for number in range(count):
             parent.start(number)
         parent.watch()
@@ -66,10 +71,12 @@ class _Parent:
         work: Work,
         on_ready: Callable[[], None],
         on_death: Callable[[int], None],
+        on_stop: Callable[[], None],
     ) -> None:
         self._missing = count  # workers that were to serve at first and do not yet
         self._on_ready = on_ready
         self._on_death = on_death
+        self._on_stop = on_stop
         self._work = work
         self._running: dict[int, int] = {}  # by process id: the worker's number
         self._serving: set[int] = set()
@@ -185,7 +192,9 @@ class _Parent:
 
     def _stop(self) -> None:
         """Ask every worker to stop; a second time, not to wait for what runs."""
-        self._stopping = True
+        if not self._stopping:
+            self._stopping = True
+            self._on_stop()
         self._tell(signal.SIGTERM)
 
     def _tell(self, number: int) -> None:

@@ -37,6 +37,7 @@ SERVER = """
             work,
             lambda: os.write(1, b"ready\\n"),
             lambda number: os.write(1, b"free %d\\n" % number),
+            lambda: os.write(1, b"stopping\\n"),
         )
     except WorkersError as error:
         sys.exit(str(error))
