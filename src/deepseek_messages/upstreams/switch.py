@@ -5,7 +5,8 @@ closed when the last of its answers has ended.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
@@ -34,6 +35,15 @@ class _Generation:
         self.held -= 1
         if not self.held:
             self.unused.set()
+
+    @contextmanager
+    def held_for_a_question(self) -> Iterator[Upstream]:
+        """It is not closed before the answer is there."""
+        self.hold()
+        try:
+            yield self.upstream
+        finally:
+            self.release()
 
 
 class _HeldRoute:
@@ -148,15 +158,18 @@ class Switch:
 
     async def models(self) -> Sequence[Model]:
         """What the one in use serves."""
-        return await self.current.models()
+        with self._now.held_for_a_question() as upstream:
+            return await upstream.models()
 
     async def count_tokens(self, call: UpstreamCall) -> int | None:
         """As the one in use counts."""
-        return await self.current.count_tokens(call)
+        with self._now.held_for_a_question() as upstream:
+            return await upstream.count_tokens(call)
 
     async def readiness(self) -> Readiness:
         """That of the one in use."""
-        return await self.current.readiness()
+        with self._now.held_for_a_question() as upstream:
+            return await upstream.readiness()
 
     async def start(self) -> None:
         """Start it."""

@@ -55,6 +55,31 @@ async def test_an_upstream_without_requests_is_closed_at_once() -> None:
     assert old.closed.is_set()
 
 
+@pytest.mark.parametrize("question", ["models", "count_tokens", "readiness"])
+async def test_what_is_asked_is_answered_before_the_asked_one_is_closed(
+    question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, go_on = FakeUpstream(tokens=3), asyncio.Event()
+    answer = getattr(old, question)
+
+    async def slow(*given: Any) -> Any:
+        await go_on.wait()
+        assert not old.closed.is_set()
+        return await answer(*given)
+
+    monkeypatch.setattr(old, question, slow)
+    switch = Switch(old)
+    given = (CALL,) if question == "count_tokens" else ()
+    asked = asyncio.get_running_loop().create_task(getattr(switch, question)(*given))
+    await settle()
+    await switch.replace(FakeUpstream())
+    await settle()
+    go_on.set()
+    await asked
+    await settle()
+    assert old.closed.is_set()
+
+
 async def test_closing_closes_those_that_retire_too() -> None:
     first, second = FakeUpstream(), FakeUpstream()
     switch = Switch(first)
