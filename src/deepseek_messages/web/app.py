@@ -41,6 +41,10 @@ from deepseek_messages.web.upstreams import Progress, Shelf, make_upstream
 SEAL_FILE = "seal.key"
 SEAL_BYTES = 64
 
+# For want of a place to keep one: made when this is loaded, so that workers, who are forked
+# later, open each other's seals.
+_UNKEPT = secrets.token_bytes(SEAL_BYTES)
+
 
 def create_app(
     settings: Settings,
@@ -209,10 +213,10 @@ def _hosting(settings: Settings, seal: Seal, documents: DocumentReader) -> Hosti
 
 def _seal_key(state_dir: Path) -> bytes:
     """The key of our signatures. Without a place to keep it, signatures last as long as the
-    process.
+    program, and all its workers have the same.
     """
     try:
         return private_bytes(state_dir / SEAL_FILE, SEAL_BYTES)
     except OSError as error:
         log().warning("seal key is not kept", why=type(error).__name__, directory=str(state_dir))
-        return secrets.token_bytes(SEAL_BYTES)
+        return _UNKEPT

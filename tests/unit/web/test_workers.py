@@ -11,6 +11,7 @@ from typing import IO
 
 import pytest
 
+from deepseek_messages.web.app import _UNKEPT, _seal_key
 from deepseek_messages.web.workers import MOST_DEATHS
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -197,3 +198,9 @@ def test_no_process_for_another_worker_ends_the_server_after_its_answers(start: 
 def test_workers_that_cannot_start_end_the_server(start: Start) -> None:
     process = start("sys.exit(3)")
     assert process.wait() == 1
+
+
+def test_workers_open_each_others_seals_where_no_key_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    nowhere = tmp_path / "file" / "state"
+    assert _seal_key(nowhere) == _seal_key(nowhere) == _UNKEPT  # made before they are
