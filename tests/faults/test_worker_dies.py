@@ -16,7 +16,7 @@ from tests.support.client import HELLO, STREAM, Client
 from tests.support.client import Stream as ClientStream
 from tests.support.gates import WAIT_SECONDS, Gate
 from tests.support.servers import serve_app
-from tests.support.serving import serve_program
+from tests.support.serving import serve_config, serve_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -114,5 +114,28 @@ def test_a_killed_worker_loses_only_its_own_streams(tmp_path: Path) -> None:
         (new,) = workers_of(parent) - {other}
         assert new != one
 
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(WAIT_SECONDS) == 0
+
+
+def test_a_worker_that_cannot_read_the_keys_waits_for_them(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(
+        f'state_dir = "{tmp_path}"\n[server]\nport = 0\nworkers = 2\n'
+        '[auth]\nmode = "keys"\n[upstream]\nkind = "double"\n'
+    )
+    with serve_config(config) as program:
+        keys = tmp_path / "keys"
+        good = keys.read_text()
+        assert program.client.get("/v1/models").status == 200
+        keys.write_text(good + "damaged\n")
+        dead = min(workers_of(program.process.pid))
+        os.kill(dead, signal.SIGKILL)
+        while "waits for the keys" not in (tmp_path / "log").read_text():
+            assert program.process.poll() is None
+        assert program.client.get("/v1/models").status == 200  # of the other, as before
+        keys.write_text(good)
+        while (tmp_path / "log").read_text().count("has the keys") == 0:
+            assert program.process.poll() is None
         program.process.send_signal(signal.SIGTERM)
         assert program.process.wait(WAIT_SECONDS) == 0

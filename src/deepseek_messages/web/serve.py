@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 
@@ -16,7 +17,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from deepseek_messages.settings import ServerSettings, Settings, Source
-from deepseek_messages.store.keys import KeyFile
+from deepseek_messages.store.keys import KeyFile, KeyFileError
 from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import flush, log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
@@ -49,6 +50,9 @@ MOST_NAMES = 100_000
 
 # How often a thread that serves is looked at while it starts, in seconds.
 READY_POLL = 0.1
+
+# How often a file of keys that cannot be read is tried again, in seconds.
+KEYS_POLL = 1.0
 
 
 class ServeError(Exception):
@@ -88,7 +92,7 @@ def serve(
 
         def work(number: int, ready: Callable[[], None]) -> None:
             """As the workers that have read the settings again since the start."""
-            now, places = renewed(settings, source), SharedPlaces(board, number)
+            now, places = _renewed_with_keys(settings, source), SharedPlaces(board, number)
             try:
                 server = _server(now, ready, progress, source, places)
             except ServeError:  # they could not use them either
@@ -99,6 +103,27 @@ def serve(
             run_workers(workers, work, lambda: on_ready(info), board.wipe, listener.close)
         except WorkersError as error:
             raise ServeError(str(error)) from error
+
+
+def _renewed_with_keys(settings: Settings, source: Source | None) -> Settings:
+    """As ``renewed``, once the file of keys can be read. It may be damaged when a worker is
+    replaced: the others go on with what they know, and must not be ended for it.
+    """
+    waited = False
+    while True:
+        now = renewed(settings, source)
+        try:
+            keyring_of(now)
+        except KeyFileError as error:
+            if not waited:
+                log().error("worker waits for the keys", why=str(error))
+            waited = True
+            time.sleep(KEYS_POLL)
+        else:
+            break
+    if waited:
+        log().info("worker has the keys")
+    return now
 
 
 def names_at_a_time(server: ServerSettings) -> int:
