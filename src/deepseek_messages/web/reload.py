@@ -9,6 +9,7 @@ change nothing.
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from deepseek_messages.telemetry.logs import log, log_bug
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.upstreams.switch import Switch
 from deepseek_messages.web.guard import Guard
+
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
 # What a reload changes; of the rest it is told that a restart is needed.
 UPSTREAM_SECTIONS = ("upstream", "upstreams", "pool", "embedded")
@@ -144,16 +147,29 @@ def _stamp(path: Path | None) -> tuple[int, int, int] | None:
 
 
 @contextlib.contextmanager
-def _on_hangup(then: Callable[[], None]) -> Iterator[None]:
-    number = getattr(signal, "SIGHUP", None)
-    loop = asyncio.get_running_loop()
-    try:
-        if number is not None:
-            loop.add_signal_handler(number, then)
-    except (NotImplementedError, RuntimeError, ValueError):  # not the main thread, or Windows
-        number = None
+def hangups_wait() -> Iterator[None]:
+    """While the block runs, a SIGHUP that nobody listens to yet, or any more, does not end the
+    process. Whoever begins to listen reads the settings anyway.
+    """
+    if HANGUP is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(HANGUP, signal.SIG_IGN)
     try:
         yield
     finally:
-        if number is not None:
-            loop.remove_signal_handler(number)
+        signal.signal(HANGUP, before)
+
+
+@contextlib.contextmanager
+def _on_hangup(then: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as after:
+        if HANGUP is not None:
+            before = signal.getsignal(HANGUP)
+            # Not the main thread, or Windows.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(HANGUP, then)
+                after.callback(signal.signal, HANGUP, before)  # a loop knows the default only
+                after.callback(loop.remove_signal_handler, HANGUP)
+        yield

@@ -23,7 +23,7 @@ from deepseek_messages.telemetry.logs import flush, log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.upstreams.places import Board, Places, SharedPlaces
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
-from deepseek_messages.web.reload import renewed
+from deepseek_messages.web.reload import hangups_wait, renewed
 from deepseek_messages.web.upstreams import Progress
 from deepseek_messages.web.workers import WorkersError, run_workers
 
@@ -86,7 +86,8 @@ def serve(
 
         workers = settings.server.workers
         if workers == 1:
-            _run(_server(settings, lambda: on_ready(info), progress, source), listener)
+            with hangups_wait() if source is not None else contextlib.nullcontext():
+                _run(_server(settings, lambda: on_ready(info), progress, source), listener)
             return
         board = Board(workers, names_at_a_time(settings.server))
 

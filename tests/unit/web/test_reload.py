@@ -14,7 +14,7 @@ from deepseek_messages.settings import Settings, Source, load_settings
 from deepseek_messages.store.keys import digest_of
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.web.app import Parts, create_app
-from deepseek_messages.web.reload import renewed
+from deepseek_messages.web.reload import hangups_wait, renewed
 from deepseek_messages.web.upstreams import Shelf, make_upstream
 from tests.support.asgi import serve_app
 from tests.support.client import HELLO, Client
@@ -187,6 +187,15 @@ async def test_the_hangup_signal_reloads(rig: Rig) -> None:
     rig.reloader.settings = rig.settings
     await watched(rig, change)
     assert len(rig.made) == 1
+
+
+async def test_a_hangup_outside_of_that_ends_nothing(rig: Rig) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with hangups_wait():
+        os.kill(os.getpid(), signal.SIGHUP)
+        await watched(rig, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is before
 
 
 async def test_what_changed_before_anybody_listened_is_used(tmp_path: Path) -> None:
