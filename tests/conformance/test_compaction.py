@@ -90,18 +90,18 @@ def test_usage_tells_each_call_and_leaves_the_summary_out_on_top(rig: Rig, strea
 @both
 def test_the_sdk_reads_it(rig: Rig, stream: bool) -> None:
     rig.double.expect([Text(SUMMARY)], [Text("Now this.")])
-    client = anthropic.Anthropic(base_url=f"http://{rig.address}/anthropic", api_key="sk-rig")
     fields: Any = {
         "model": "deepseek-chat",
         "max_tokens": 100,
         "messages": MESSAGES,
         "context_management": {"edits": [EDIT]},
     }
-    if stream:
-        with client.beta.messages.stream(**fields) as events:
-            message = events.get_final_message()
-    else:
-        message = client.beta.messages.create(**fields)
+    with anthropic.Anthropic(base_url=f"http://{rig.address}/anthropic", api_key="sk-rig") as sdk:
+        if stream:
+            with sdk.beta.messages.stream(**fields) as events:
+                message = events.get_final_message()
+        else:
+            message = sdk.beta.messages.create(**fields)
     assert [each.type for each in message.content] == ["compaction", "text"]
     assert message.content[0].content == SUMMARY  # type: ignore[union-attr]
     assert [each.type for each in message.usage.iterations or ()] == ["compaction", "message"]

@@ -147,15 +147,15 @@ def test_a_stream_carries_the_citations_as_deltas(rig: Rig) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_the_sdk_reads_them(rig: Rig, stream: bool) -> None:
     rig.double.expect([ask_for()], [Text("Look: 18 C.[citation:1]")])
-    client = anthropic.Anthropic(base_url=f"http://{rig.address}/anthropic", api_key="sk-rig")
     fields: Any = {
         "model": "deepseek-chat", "max_tokens": 100, "messages": ASKED, "tools": [SEARCH],
     }  # fmt: skip
-    if stream:
-        with client.messages.stream(**fields) as events:
-            message = events.get_final_message()
-    else:
-        message = client.messages.create(**fields)
+    with anthropic.Anthropic(base_url=f"http://{rig.address}/anthropic", api_key="sk-rig") as sdk:
+        if stream:
+            with sdk.messages.stream(**fields) as events:
+                message = events.get_final_message()
+        else:
+            message = sdk.messages.create(**fields)
     (citation,) = message.content[-1].citations  # type: ignore[union-attr, misc]
     assert isinstance(citation, anthropic.types.CitationsWebSearchResultLocation)
     assert (citation.url, citation.title) == ("https://rome.example.com/a", "Rome")
