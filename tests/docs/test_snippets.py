@@ -182,6 +182,7 @@ def test_check_of_a_chat_server(section: str, tmp_path: Path) -> None:
         if each.section == section and "deepseek-messages check" in each.text
     ]
     env = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    env["DEEPSEEK_MESSAGES_SERVER_PORT"] = "1"  # a running server would be checked instead
     with ExitStack() as stack:
         if section == "llama.cpp":
             pytest.importorskip("xllamacpp", reason="the embedded engine is not installed")
