@@ -54,18 +54,12 @@ class CheckingCost:
             self._known = {}
 
     def _look_through(self, schema: Any) -> None:
-        left = [schema]
-        while left:
-            node = left.pop()
-            if isinstance(node, list):
-                left += node
-            elif isinstance(node, dict):
-                left += node.values()
-                self._references += any(isinstance(node.get(each), str) for each in _REFERENCES)
-                self._has_bases |= node is not schema and isinstance(node.get("$id"), str)
-                for each in ("$anchor", "$dynamicAnchor"):
-                    if isinstance(node.get(each), str):
-                        self._anchors[node[each]] = node
+        for node in objects_in(schema):
+            self._references += any(isinstance(node.get(each), str) for each in _REFERENCES)
+            self._has_bases |= node is not schema and isinstance(node.get("$id"), str)
+            for each in ("$anchor", "$dynamicAnchor"):
+                if isinstance(node.get(each), str):
+                    self._anchors[node[each]] = node
 
     def _of(self, schema: Any, value: Any) -> int:
         if not isinstance(schema, dict):
@@ -107,6 +101,18 @@ class CheckingCost:
             except (KeyError, IndexError, TypeError, ValueError):
                 raise TooCostly from None
         return found
+
+
+def objects_in(value: Any) -> Iterator[dict[str, Any]]:
+    """``value`` and all that is in it, as far as it is JSON objects."""
+    left = [value]
+    while left:
+        node = left.pop()
+        if isinstance(node, list):
+            left += node
+        elif isinstance(node, dict):
+            yield node
+            left += node.values()
 
 
 def _inside(schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:

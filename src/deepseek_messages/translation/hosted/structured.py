@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Raw
 
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.hosted.checking_cost import CheckingCost, TooCostly
+from deepseek_messages.translation.hosted.checking_cost import CheckingCost, TooCostly, objects_in
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.chat import JsonSchema, ResponseFormat
 from deepseek_messages.wire.messages import MessagesRequest
@@ -95,16 +95,10 @@ class SchemaCheck:
 def _count_patterns(schema: Any) -> int:
     """How many regular expressions there may be in a schema."""
     found = 0
-    left = [schema]
-    while left:
-        value = left.pop()
-        if isinstance(value, list):
-            left += value
-        elif isinstance(value, dict):
-            found += isinstance(value.get("pattern"), str)
-            named = value.get("patternProperties")
-            found += len(named) if isinstance(named, dict) else 0
-            left += value.values()
+    for value in objects_in(schema):
+        found += isinstance(value.get("pattern"), str)
+        named = value.get("patternProperties")
+        found += len(named) if isinstance(named, dict) else 0
     return found
 
 
