@@ -113,8 +113,8 @@ def any_tool(client, model):
 def thinking(client, model):
     options = {
         "model": model,
-        "max_tokens": 4000,
-        "thinking": {"type": "enabled", "budget_tokens": 2000},
+        "max_tokens": 1100,  # a small model may ramble to the end of it
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
     }
     with client.messages.stream(messages=HELLO, **options) as events:
         first = events.get_final_message()
@@ -206,7 +206,7 @@ def main():
     for line in sys.stdin:
         order = json.loads(line)
         client = anthropic.Anthropic(
-            base_url=order["base_url"], api_key=order["key"], timeout=60, max_retries=2
+            base_url=order["base_url"], api_key=order["key"], timeout=300, max_retries=2
         )
         try:
             answer = SCENARIOS[order["scenario"]](client, order["model"])
