@@ -122,7 +122,7 @@ class Engine:
         params.model_alias = {name}
         params.n_parallel = shape.slots
         params.n_ctx = shape.context * shape.slots
-        params.n_batch = params.n_ubatch = max(_batch(binding), shape.slots)
+        _tune(params, binding, shape)
         params.cache_ram_mib = PROMPT_CACHE_MIB
         params.warmup = False  # done below, without holding the lock
         params.verbosity = 0
@@ -183,11 +183,17 @@ class Engine:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _batch(binding: Any) -> int:
+def _tune(params: Any, binding: Any, shape: Shape) -> None:
+    """On processors alone: small batches, and no flash attention, which is slower there. Measured
+    on one processor with the default model: 4,000 tokens of prompt took 76 s with it, 44 s without.
+    """
     kinds = binding.ggml_backend_dev_type
     plain = {kinds.GGML_BACKEND_DEVICE_TYPE_CPU, kinds.GGML_BACKEND_DEVICE_TYPE_ACCEL}
     on_cpu = all(device["type"] in plain for device in binding.get_device_info())
-    return BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
+    batch = BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
+    params.n_batch = params.n_ubatch = max(batch, shape.slots)
+    if on_cpu:
+        params.flash_attn_type = binding.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
 
 
 class _UnixConnection(http.client.HTTPConnection):
