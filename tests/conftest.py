@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.gates import WAIT_SECONDS
+
 # Each row of the compatibility table has a test that proves it; no test lets a key or a prompt out;
 # a soak runs beside the suite.
 pytest_plugins = ["tests.rows", "tests.canary", "tests.soaking"]
@@ -39,7 +41,7 @@ def no_leaks() -> Iterator[None]:
     gc.collect()
     left = [thread for thread in threading.enumerate() if thread not in threads]
     for thread in left:
-        thread.join(5)
+        thread.join(WAIT_SECONDS)
     sockets = _open_sockets()
     gc.unfreeze()
     assert not [thread for thread in left if thread.is_alive()], left

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from deepseek_messages.settings import AuthSettings, Secret, Settings, UpstreamSettings
 from deepseek_messages.upstreams.double import Double, Seen, running_double
 from deepseek_messages.web.app import create_app
+from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import assert_lawful, parse_events, serve_app
 
 JSON = dict[str, Any]
@@ -73,7 +74,7 @@ class Rig:
     ) -> Reply:
         """One request; a key goes along unless the headers say otherwise."""
         before = len(self.double.requests)
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=WAIT_SECONDS)
         try:
             payload = None if body is None else json.dumps(body)
             sent = {"content-type": "application/json", "x-api-key": "sk-rig"}

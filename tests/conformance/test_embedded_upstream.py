@@ -434,6 +434,6 @@ def test_the_process_ends_without_a_word(running, when):
     cache = load_settings(None, {}, {}).cache_dir
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, str(cache), when],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -9,6 +9,7 @@ import pytest
 
 from deepseek_messages.upstreams.double import AUTUMN_2025, Call, Double, Stall, Text, Think
 from tests.conformance.rig import JSON, Reply, Rig, running_rig
+from tests.support.gates import WAIT_SECONDS
 
 row = pytest.mark.row
 
@@ -186,7 +187,7 @@ def test_stream_ends_at_a_stop_sequence_and_the_upstream_is_closed(rig: Rig) -> 
     assert usage["output_tokens"] == 3
     assert reply.notes == ["emulated=stop_sequences@stop_sequences"]
     assert reply.seen is not None
-    assert reply.seen.ended.wait(30)
+    assert reply.seen.ended.wait(WAIT_SECONDS)
     assert reply.seen.outcome == "client gone"
 
 

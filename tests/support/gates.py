@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-WAIT_SECONDS = 30.0  # only ever reached by a test that fails
+WAIT_SECONDS = 120.0  # only ever reached by a test that fails
 
 
 class Gate(threading.Event):

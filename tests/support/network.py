@@ -21,6 +21,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from tests.support.gates import WAIT_SECONDS
+
 T = TypeVar("T")
 Job = Callable[[], None]
 
@@ -100,5 +102,5 @@ def private_network() -> Iterator[Network]:
 def reaches(address: tuple[str, int]) -> bool:
     """Whether a connection to ``address`` can be made from this thread's network."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(5)
+        probe.settimeout(WAIT_SECONDS)
         return probe.connect_ex(address) == 0

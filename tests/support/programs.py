@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support.gates import WAIT_SECONDS
+
 
 class Program:
     """A running one."""
@@ -42,4 +44,4 @@ def running_program(command: Sequence[str], **env: str) -> Iterator[Program]:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(30)
+            process.wait(WAIT_SECONDS)

@@ -22,11 +22,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support.gates import WAIT_SECONDS
+
 ENTER, ESCAPE, INTERRUPT, DOWN = "\r", "\x1b", "\x03", "\x1b[B"
 
 ROWS, COLUMNS = 50, 120
 ATTEMPTS = 20
-WAIT_SECONDS = 30.0  # only ever reached by a test that fails
 
 # A control sequence (ECMA-48: parameters, then a final byte), an operating system command, a
 # two-character escape, or anything that is shown or moves the cursor.

@@ -9,6 +9,7 @@ from deepseek_messages.upstreams.double import Seen, Stall, Text, Think
 from deepseek_messages.upstreams.double.script import Answer
 from tests.conformance.claude_code.stage import Stage, messages, run, said
 from tests.support.claude import ClaudeCode
+from tests.support.gates import WAIT_SECONDS
 from tests.support.terminal import ENTER, ESCAPE, Terminal, terminal
 
 
@@ -87,7 +88,7 @@ def check_interrupt(window: Terminal, stage: Stage) -> None:
     window.press(ESCAPE)
     window.shows("Interrupted")
     last = stage.double.requests[-1]
-    assert last.ended.wait(30)
+    assert last.ended.wait(WAIT_SECONDS)
     assert last.outcome == "client gone"
 
 

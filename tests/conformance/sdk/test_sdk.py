@@ -9,6 +9,7 @@ from deepseek_messages.upstreams.double import Call, Delay, Finish, Status, Text
 from deepseek_messages.upstreams.double.script import Cut
 from tests.conformance.rig import Rig
 from tests.conformance.sdk.clients import SDKS, Client, running_client
+from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import Gate
 
 WEATHER = Call("get_weather", '{"city": "Hangzhou"}')
@@ -172,5 +173,5 @@ def test_cancelled_stream_closes_the_upstream(sdk: Client, rig: Rig) -> None:
     got = sdk.run("cancel", url(rig))
     assert got["saw"] == "content_block_delta"
     seen = rig.double.request()
-    assert seen.ended.wait(30)
+    assert seen.ended.wait(WAIT_SECONDS)
     assert seen.outcome == "client gone"

@@ -15,6 +15,7 @@ import pytest
 from deepseek_messages.settings import Settings, UpstreamSettings, load_settings
 from deepseek_messages.web.app import create_app
 from tests.conformance.sdk.clients import Client, running_client
+from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import serve_app
 
 pytest.importorskip("xllamacpp", reason="the embedded engine is not installed")
@@ -118,7 +119,7 @@ def test_the_error_that_the_readme_shows(url: str) -> None:
         }
     )
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(f"{url}/v1/messages", body.encode(), timeout=60)
+        urllib.request.urlopen(f"{url}/v1/messages", body.encode(), timeout=WAIT_SECONDS)
     with caught.value as answer:
         message = json.load(answer)["error"]["message"]
     assert message in README.replace("\n", " ")

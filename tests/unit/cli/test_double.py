@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from deepseek_messages.cli import main
+from tests.support.gates import WAIT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +26,14 @@ def url() -> Iterator[str]:
         assert found is not None
         yield found[0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(WAIT_SECONDS) == 0
 
 
 def ask(url: str, body: object) -> tuple[int, dict[str, object]]:
     headers = {"authorization": "Bearer sk-x", "content-type": "application/json"}
     request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

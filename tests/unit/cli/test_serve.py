@@ -25,7 +25,6 @@ from tests.support.servers import ReadRequest, answer, raw_upstream
 
 _OURS = [name for name in os.environ if name.startswith("DEEPSEEK_")]
 Server = tuple[subprocess.Popen[str], str]
-STOP_SECONDS = 60
 
 OURS = ("-m", "deepseek_messages")
 
@@ -184,14 +183,14 @@ def test_first_key_is_shown_once_and_works(tmp_path: Path) -> None:
 def test_stops_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     with serving(tmp_path, "--upstream", "double") as (process, _):
         process.send_signal(number)
-        assert process.wait(STOP_SECONDS) == 0
+        assert process.wait(WAIT_SECONDS) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_log_is_json_where_there_is_no_terminal(tmp_path: Path) -> None:
     with serving(tmp_path, "--upstream", "double") as (process, _):
         process.terminate()
-        process.wait(STOP_SECONDS)
+        process.wait(WAIT_SECONDS)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert "stopping" in [line["event"] for line in lines]
 
@@ -212,7 +211,7 @@ def test_plain_answer_loads_nothing_that_only_others_need(tmp_path: Path) -> Non
         assert process.stdout is not None
         loaded = next(json.loads(line) for line in process.stdout if line.startswith("["))
         process.terminate()
-        process.wait(STOP_SECONDS)
+        process.wait(WAIT_SECONDS)
     assert "deepseek_messages.web.app" in loaded
     assert NEEDED_LATER.isdisjoint(loaded), NEEDED_LATER.intersection(loaded)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]

@@ -22,6 +22,7 @@ from deepseek_messages.web.protocol import BoundedProtocol
 from tests.canary import WATCH
 from tests.support.app import settings_for
 from tests.support.asgi import serve_app
+from tests.support.gates import WAIT_SECONDS
 
 ACCESS = Access(
     url="http://127.0.0.1:5/anthropic", token=Token("text", "k"), model="m", window=9_000
@@ -34,7 +35,7 @@ def execute(
 ) -> "subprocess.CompletedProcess[str]":
     """Our command in a process of its own, with a state directory of its own."""
     with started(tmp_path, *arguments, command=command, **extra) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=WAIT_SECONDS)
     WATCH.tell(err)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
@@ -228,4 +229,4 @@ def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> No
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.wait(30) == 9
+        assert process.wait(WAIT_SECONDS) == 9

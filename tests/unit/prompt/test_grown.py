@@ -23,6 +23,7 @@ from deepseek_messages.wire.chat import (
     TextPart,
     UserMessage,
 )
+from tests.support.gates import WAIT_SECONDS
 
 PIXEL = ImageUrlPart(ImageUrl("data:image/gif;base64,R0lGODlhAQABAAAAADs="))
 FAR = ImageUrlPart(ImageUrl("https://example.com/a.png"))
@@ -259,7 +260,7 @@ def test_many_threads_count_the_same() -> None:
     barrier = threading.Barrier(4)
 
     def counted(chunk: int) -> list[int]:
-        barrier.wait(30)
+        barrier.wait(WAIT_SECONDS)
         return sizes(memory, chats[chunk::4])
 
     with ThreadPoolExecutor(4) as pool:

@@ -31,6 +31,7 @@ from deepseek_messages.wire.chat import (
     ThinkingSwitch,
     UserMessage,
 )
+from tests.support.gates import WAIT_SECONDS
 
 T = TypeVar("T")
 REQUEST = parse_request(
@@ -222,7 +223,7 @@ def test_too_many_waiting_counts_are_refused_as_overload(monkeypatch: pytest.Mon
     translate = counting.to_chat
 
     def held(*args: object, **more: object) -> object:
-        assert gate.wait(30)
+        assert gate.wait(WAIT_SECONDS)
         return translate(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(counting, "to_chat", held)

@@ -8,6 +8,7 @@ import pytest
 
 from deepseek_messages.service.hedging import open_hedged
 from deepseek_messages.service.tasks import spawn
+from tests.support.gates import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -58,5 +59,5 @@ async def test_what_opens_after_its_caller_is_gone_is_closed() -> None:
     await asyncio.wait((asking,))
     assert asking.cancelled()
     upstream.go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await upstream.stream.closed.wait()

@@ -22,6 +22,7 @@ from deepseek_messages.upstreams.route import Need
 from deepseek_messages.wire.messages import MessagesRequest
 from tests.support.answering import answerer_on
 from tests.support.fake import FakeUpstream
+from tests.support.gates import WAIT_SECONDS
 
 HELLO = b'{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}'
 SERVERS = b', "mcp_servers": [{"type": "url", "name": "a", "url": "https://a.test/mcp"}]}'
@@ -85,7 +86,7 @@ def test_a_client_that_leaves_an_mcp_server_in_silence_leaves_nothing(
         await asyncio.wait((asking,))
         await ended.wait()
 
-    asyncio.run(asyncio.wait_for(ask(), 30))
+    asyncio.run(asyncio.wait_for(ask(), WAIT_SECONDS))
 
 
 def fetch(call_id: str) -> PendingTool:
@@ -118,4 +119,4 @@ def test_no_tool_goes_on_when_another_has_failed() -> None:
             await _Runner(tools, None).run([fetch("bug"), fetch("waits")])  # type: ignore[arg-type]
         await tools.ended.wait()
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    asyncio.run(asyncio.wait_for(run(), WAIT_SECONDS))

@@ -18,6 +18,7 @@ from deepseek_messages.store.models import (
     choose_file,
 )
 from deepseek_messages.store.packages import DownloadError
+from tests.support.gates import WAIT_SECONDS
 
 CONTENT = b"GGUF" + bytes(range(256)) * 5000
 MODEL = PackagedModel(
@@ -243,7 +244,7 @@ def test_waiting_for_another_process_ends_when_nobody_waits_any_more(tmp_path):
     with ThreadPoolExecutor(1) as pool, store._lock(store.directory / MODEL.file_name):
         fetching = pool.submit(store.resolve("tiny").fetch, stop)
         with pytest.raises(Stopped):
-            fetching.result(10)
+            fetching.result(WAIT_SECONDS)
 
 
 def test_a_download_from_the_hub_ends_when_nobody_waits_any_more(monkeypatch):
@@ -264,6 +265,6 @@ def test_a_download_from_the_hub_ends_when_nobody_waits_any_more(monkeypatch):
         fetching = pool.submit(HubModel("o/r", "x.gguf").fetch, stop_then)
         try:
             with pytest.raises(Stopped):
-                fetching.result(10)
+                fetching.result(WAIT_SECONDS)
         finally:
             go_on.set()

@@ -4,6 +4,7 @@ import urllib.request
 
 import pytest
 
+from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import serve_app
 
 
@@ -25,7 +26,7 @@ async def broken(scope, receive, send):
 def test_serves_the_application_on_loopback(no_leaks):
     with (
         serve_app(hello) as running,
-        urllib.request.urlopen(running.url, timeout=10) as response,
+        urllib.request.urlopen(running.url, timeout=WAIT_SECONDS) as response,
     ):
         assert response.read() == b"hello"
         assert running.url.startswith("http://127.0.0.1:")

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import (
     Cut,
     Gate,
@@ -23,7 +24,7 @@ from tests.support.servers import (
 
 
 def post(port: int, body: object = b"{}", **headers: str) -> tuple[int, bytes]:
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
     try:
         client.request("POST", "/chat?x=1", body=body, headers=headers)
         response = client.getresponse()
@@ -50,7 +51,7 @@ def test_reads_a_chunked_request(no_leaks):
 def test_sends_every_piece(steps, no_leaks):
     with (
         raw_upstream(steps) as upstream,
-        socket.create_connection(("127.0.0.1", upstream.port), timeout=10) as peer,
+        socket.create_connection(("127.0.0.1", upstream.port), timeout=WAIT_SECONDS) as peer,
     ):
         assert peer.makefile("rb").read() == b"abcdef"
 
@@ -59,7 +60,7 @@ def test_holds_back_until_the_gate_opens(no_leaks):
     gate, reached = Gate(), Gate()
     with (
         raw_upstream([b"a", Reached(reached), Wait(gate), b"b"]) as upstream,
-        socket.create_connection(("127.0.0.1", upstream.port), timeout=10) as peer,
+        socket.create_connection(("127.0.0.1", upstream.port), timeout=WAIT_SECONDS) as peer,
     ):
         assert peer.recv(10) == b"a"
         reached.require()
@@ -70,7 +71,7 @@ def test_holds_back_until_the_gate_opens(no_leaks):
 def test_cut_ends_with_fin(no_leaks):
     with (
         raw_upstream([b"a", Cut(), b"never"]) as upstream,
-        socket.create_connection(("127.0.0.1", upstream.port), timeout=10) as peer,
+        socket.create_connection(("127.0.0.1", upstream.port), timeout=WAIT_SECONDS) as peer,
     ):
         assert peer.makefile("rb").read() == b"a"
 
@@ -79,7 +80,7 @@ def test_reset_ends_with_rst(no_leaks):
     gate = Gate()
     with (
         raw_upstream([Wait(gate), Reset()]) as upstream,
-        socket.create_connection(("127.0.0.1", upstream.port), timeout=10) as peer,
+        socket.create_connection(("127.0.0.1", upstream.port), timeout=WAIT_SECONDS) as peer,
     ):
         gate.set()
         with pytest.raises(ConnectionResetError):
@@ -88,7 +89,7 @@ def test_reset_ends_with_rst(no_leaks):
 
 def test_tells_when_the_peer_left_while_it_stalls(no_leaks):
     with raw_upstream([Stall()]) as upstream:
-        with socket.create_connection(("127.0.0.1", upstream.port), timeout=10):
+        with socket.create_connection(("127.0.0.1", upstream.port), timeout=WAIT_SECONDS):
             assert not upstream.connection().peer_closed.is_set()
         upstream.connection().peer_closed.require()
 
@@ -96,7 +97,7 @@ def test_tells_when_the_peer_left_while_it_stalls(no_leaks):
 def test_reads_on_after_a_half_close(no_leaks):
     with (
         raw_upstream([b"a", HalfClose(), Stall()]) as upstream,
-        socket.create_connection(("127.0.0.1", upstream.port), timeout=10) as peer,
+        socket.create_connection(("127.0.0.1", upstream.port), timeout=WAIT_SECONDS) as peer,
     ):
         assert peer.makefile("rb").read() == b"a"
         peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -112,7 +113,7 @@ def test_each_connection_plays_its_own_script_and_the_last_repeats(no_leaks):
 
 def test_stops_while_a_connection_stalls(no_leaks):
     with raw_upstream([Stall()]) as upstream:
-        peer = socket.create_connection(("127.0.0.1", upstream.port), timeout=10)
+        peer = socket.create_connection(("127.0.0.1", upstream.port), timeout=WAIT_SECONDS)
         upstream.connection()
     with peer:
         assert peer.recv(1) == b""

@@ -19,7 +19,7 @@ from deepseek_messages.web.upstreams import Shelf, make_upstream
 from tests.support.asgi import serve_app
 from tests.support.client import HELLO, Client
 from tests.support.fake import FINISH, OPEN, FakeUpstream, text
-from tests.support.gates import Gate
+from tests.support.gates import WAIT_SECONDS, Gate
 from tests.support.raw import Wait
 
 pytestmark = pytest.mark.anyio
@@ -172,7 +172,7 @@ async def watched(rig: Rig, act: Callable[[], None]) -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         act()
-        await asyncio.wait_for(reloaded.wait(), 20)
+        await asyncio.wait_for(reloaded.wait(), WAIT_SECONDS)
     finally:
         watching.cancel()
         await asyncio.wait((watching,))
@@ -221,9 +221,9 @@ async def test_the_signal_reloads_after_a_reload_that_failed(rig: Rig) -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     rig.reloader._asked.set()
-    await asyncio.wait_for(failed.wait(), 20)
+    await asyncio.wait_for(failed.wait(), WAIT_SECONDS)
     rig.reloader._asked.set()
-    await asyncio.wait_for(reloaded.wait(), 5)
+    await asyncio.wait_for(reloaded.wait(), WAIT_SECONDS)
     watching.cancel()
     await asyncio.wait((watching,))
 
@@ -258,7 +258,7 @@ def test_a_stream_goes_on_where_it_began(tmp_path: Path) -> None:
             assert not old.closed.is_set()
             gate.set()
             assert [event["type"] for event in stream.rest()][-1] == "message_stop"
-        assert old.closed.wait(20)
+        assert old.closed.wait(WAIT_SECONDS)
 
 
 def test_operators_see_how_each_upstream_fares(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from deepseek_messages.service.web_tools.network import (
     WebError,
     is_public,
 )
+from tests.support.gates import WAIT_SECONDS
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
@@ -78,7 +79,7 @@ def test_a_silent_name_service_holds_up_nobody_else(monkeypatch: pytest.MonkeyPa
                     tasks.create_task(fetch(f"{number}.test"))
                 while not asked.is_set():
                     await asyncio.sleep(0)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(WAIT_SECONDS):
                     await asyncio.to_thread(over.set)
         finally:
             over.set()

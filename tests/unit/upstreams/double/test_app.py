@@ -27,6 +27,7 @@ from deepseek_messages.upstreams.double import (
     running_double,
 )
 from deepseek_messages.upstreams.double.errors import JSON_TYPE, OCTETS, TEXT
+from tests.support.gates import WAIT_SECONDS
 
 BODY = {"model": "deepseek-flash", "messages": [{"role": "user", "content": "Hello"}]}
 STREAM = BODY | {"stream": True}
@@ -52,7 +53,7 @@ def call(served, double):
     def ask(body=BODY, path=PATH, method="POST", **headers):
         """Send one request; give status, content type and body."""
         place = urlsplit(served[1])
-        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=WAIT_SECONDS)
         fields = {"authorization": "Bearer k", "content-type": "application/json"}
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -155,7 +156,7 @@ def test_unreadable_json_is_answered_in_plain_text(call):
 def test_records_what_it_saw(call, double):
     call(STREAM, authorization="Bearer sk-1")
     seen = double.request()
-    assert seen.ended.wait(30)
+    assert seen.ended.wait(WAIT_SECONDS)
     assert (seen.key, seen.path, seen.outcome) == ("sk-1", PATH, "whole")
     assert seen.body == STREAM
     assert seen.headers["content-type"] == "application/json"
@@ -306,7 +307,7 @@ def test_cut_after_bytes(call, double, body, count):
     with pytest.raises(http.client.IncompleteRead) as caught:
         call(body)
     assert len(caught.value.partial) == count
-    assert double.request().ended.wait(30)
+    assert double.request().ended.wait(WAIT_SECONDS)
     assert double.request().outcome == "cut"
 
 
@@ -337,7 +338,7 @@ def test_an_impossible_script_is_reported(call, double):
     double.expect([Text("a"), Status(500)])
     with pytest.raises(http.client.IncompleteRead):
         call(STREAM)
-    assert double.request().ended.wait(30)
+    assert double.request().ended.wait(WAIT_SECONDS)
     assert double.request().outcome == "script error"
     assert "status" in str(double.request().problem)
 
@@ -412,7 +413,7 @@ def test_tells_when_the_client_left(session, double, body, answer):
             asking = group.create_task(session.post(PATH, json=body))
             seen = await asyncio.to_thread(double.request)
             asking.cancel()
-        assert await asyncio.to_thread(seen.ended.wait, 30)
+        assert await asyncio.to_thread(seen.ended.wait, WAIT_SECONDS)
         assert seen.outcome == "client gone"
 
     session(work)

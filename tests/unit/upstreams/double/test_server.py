@@ -7,6 +7,7 @@ import urllib.request
 import aiohttp
 
 from deepseek_messages.upstreams.double import Double, Text, running_double, serve_double
+from tests.support.gates import WAIT_SECONDS
 
 BODY = {"model": "deepseek-chat", "messages": [{"role": "user", "content": "Hello"}]}
 HEADERS = {"authorization": "Bearer k"}
@@ -30,7 +31,7 @@ def test_in_the_running_loop(no_leaks):
 def test_in_a_thread(no_leaks):
     with running_double() as url:
         request = urllib.request.Request(f"{url}/models", headers=HEADERS)
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as response:
             assert response.status == 200
 
 
@@ -41,7 +42,7 @@ def test_signals_are_left_alone():
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
-    thread.join(30)
+    thread.join(WAIT_SECONDS)
     assert not thread.is_alive()
 
 

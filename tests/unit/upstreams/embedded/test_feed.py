@@ -7,6 +7,7 @@ from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.upstreams.embedded import feed as module
 from deepseek_messages.upstreams.embedded.feed import Feed
 from deepseek_messages.wire.chat import ChatChunk
+from tests.support.gates import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +91,7 @@ async def test_the_engine_waits_while_too_much_is_unread(monkeypatch):
     assert not done.is_set()
     assert len(await feed.take()) == 3
     assert len(await feed.take()) == 1
-    assert done.wait(10)
+    assert done.wait(WAIT_SECONDS)
 
 
 async def test_cancelling_frees_an_engine_that_waits(monkeypatch):

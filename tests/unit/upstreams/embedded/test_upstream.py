@@ -15,6 +15,7 @@ from deepseek_messages.upstreams.embedded import EmbeddedUpstream
 from deepseek_messages.upstreams.embedded import upstream as module
 from deepseek_messages.upstreams.embedded.load import Loaded
 from deepseek_messages.wire.chat import ChatRequest, Function, FunctionTool, UserMessage
+from tests.support.gates import WAIT_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +92,7 @@ async def test_start_returns_before_the_model_is_there(monkeypatch):
 
     def load(source, wishes, progress):
         progress("load", 30, 100)
-        gate.wait(10)
+        gate.wait(WAIT_SECONDS)
         return Loaded(Engine(), MODEL, 2)
 
     monkeypatch.setattr(module, "load", load)
@@ -269,7 +270,7 @@ async def test_a_schema_that_cannot_be_read_ends_its_request_only(engine):
         stream=True,
     )
     with pytest.raises(Fault):
-        await asyncio.wait_for(upstream.open(UpstreamCall(request=request)), 10)
+        await asyncio.wait_for(upstream.open(UpstreamCall(request=request)), WAIT_SECONDS)
     engine.go.set()
     assert text_of(await read_all(await upstream.open(call()))) == "abc"
     await upstream.aclose()
@@ -294,7 +295,7 @@ async def test_a_request_that_gets_no_thread_gives_its_slot_back(engine, monkeyp
         no_threads(patch, "engine-call")
         for _ in range(3):  # one more than there are slots
             with pytest.raises(Fault) as raised:
-                await asyncio.wait_for(upstream.open(call()), 10)
+                await asyncio.wait_for(upstream.open(call()), WAIT_SECONDS)
             assert raised.value.status == 529
     engine.go.set()
     assert text_of(await read_all(await upstream.open(call()))) == "abc"
@@ -307,7 +308,7 @@ async def test_a_load_that_gets_no_thread_has_failed(engine, monkeypatch, caplog
     with monkeypatch.context() as patch:
         no_threads(patch, "model-loader")
         with pytest.raises(Fault):
-            await asyncio.wait_for(upstream.models(), 10)
+            await asyncio.wait_for(upstream.models(), WAIT_SECONDS)
     await upstream.start()
     assert await upstream.models() == [MODEL]
     await upstream.aclose()
