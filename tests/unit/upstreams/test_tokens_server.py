@@ -20,6 +20,7 @@ from deepseek_messages.web.app import create_app
 from deepseek_messages.web.protocol import BoundedProtocol
 from tests.support.app import settings_for
 from tests.support.client import HELLO, STREAM, Client
+from tests.support.clock import SKIPPING, SkippingLoop
 from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import (
     Cut,
@@ -49,8 +50,9 @@ def serving(kind: str, url: str, state: Path, **more: Any) -> Iterator[RunningAp
         proxy_from_env=False,
         **more.pop("upstream", {}),
     )
+    loop = more.pop("loop", "auto")
     app = create_app(settings_for(state, upstream=upstream, **more))
-    with serve_app(app, http=BoundedProtocol, proxy_headers=False) as running:
+    with serve_app(app, http=BoundedProtocol, proxy_headers=False, loop=loop) as running:
         yield running
 
 
@@ -107,15 +109,24 @@ def test_silence_in_mid_reasoning_is_filled_with_pings_and_ends_in_one_error(
             kind,
             up.url,
             tmp_path,
-            server={"commit_after": 0.05, "ping_interval": 0.05},
-            upstream={"idle_timeout": 0.5},
+            server={"ping_interval": 200.0},
+            upstream={"idle_timeout": 1234.0},
+            loop=SKIPPING,
         ) as running,
+        Client(running.host, running.port).stream(asked) as stream,
     ):
-        events = Client(running.host, running.port).post(asked).events()
+        assert isinstance(running.loop, SkippingLoop)
+        events: list[Any] = []
+        for wanted, passes in (("content_block_delta", 200.0), ("ping", 1234.0)):
+            while not events or events[-1]["type"] != wanted:
+                events.append(stream.next())
+                assert events[-1] is not None, events
+            running.loop.skip(passes).done.require("the jump")
+        events += stream.rest()
     assert_lawful(events)
     kinds = [event["type"] for event in events]
     assert kinds[-1] == "error"
-    assert "0.5" in events[-1]["error"]["message"]
+    assert "1234" in events[-1]["error"]["message"]
     said = kinds.index("content_block_delta")
     assert "ping" in kinds[said:]
     assert kinds.count("error") == 1

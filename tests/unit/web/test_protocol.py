@@ -9,9 +9,12 @@ import pytest
 from deepseek_messages.web import protocol
 from tests.support.app import Served, served
 from tests.support.client import STREAM
+from tests.support.clock import SKIPPING, SkippingLoop
 from tests.support.fake import FINISH, FakeUpstream, text
 from tests.support.gates import WAIT_SECONDS, Gate
 from tests.support.raw import Wait
+
+SKIPS = {"loop": SKIPPING}
 
 
 def connect(s: Served) -> socket.socket:
@@ -24,6 +27,12 @@ def read_all(sock: socket.socket) -> bytes:
         while data := sock.recv(65536):
             answer += data
     return answer
+
+
+def jump(s: Served, seconds: float) -> None:
+    """Move the clock of a server on a ``SkippingLoop``."""
+    assert isinstance(s.app.loop, SkippingLoop)
+    s.app.loop.skip(seconds).done.require("the jump")
 
 
 def envelope_of(answer: bytes) -> tuple[int, str]:
@@ -110,26 +119,34 @@ def test_a_slow_head_ends_the_connection(begun: bytes, monkeypatch: pytest.Monke
         assert read_all(sock) == b""
 
 
-def test_a_slow_second_head_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
-    with served() as s, connect(s) as sock:
+def test_a_slow_second_head_ends_the_connection() -> None:
+    with served(server_options=SKIPS) as s, connect(s) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HTT")
-        assert read_all(sock).startswith(b"HTTP/1.1 200 ")
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        jump(s, protocol.HEAD_TIMEOUT)
+        assert b"HTTP/1.1" not in read_all(sock)
 
 
-def test_a_head_that_waits_for_an_answer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_waits_for_an_answer_is_not_timed() -> None:
     """The next request may begin while an answer is on its way; its clock starts behind it."""
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
     gate = Gate()
     body = json.dumps(STREAM).encode()
     head = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(
         body
     )
-    with served(FakeUpstream([text("Hel"), Wait(gate), FINISH])) as s, connect(s) as sock:
+    upstream = FakeUpstream([text("Hel"), Wait(gate), FINISH])
+    with served(upstream, server_options=SKIPS) as s, connect(s) as sock:
         sock.sendall(head + body + b"GET / HTT")
         s.upstream.called.require("the call")
-        s.app.loop.call_soon_threadsafe(s.app.loop.call_later, 0.1, gate.set)
-        assert b"message_stop" in read_all(sock)
+        jump(s, 2 * protocol.HEAD_TIMEOUT)
+        gate.set()
+        answer = b""
+        while b"message_stop" not in answer:
+            data = sock.recv(65536)
+            assert data, answer
+            answer += data
+        jump(s, protocol.HEAD_TIMEOUT)
+        assert b"HTTP/1.1" not in read_all(sock)
 
 
 UNFINISHED = {
@@ -154,11 +171,14 @@ def test_what_comes_behind_an_answer_does_not_hold_the_connection(
         assert read_all(sock) == b""
 
 
-def test_a_long_answer_is_not_cut_by_the_head_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.05)
-    pieces = [text("x" * 1_000)] * 2_000
-    with served(FakeUpstream([*pieces, FINISH])) as s:
-        assert s.client.post(STREAM).events()[-1]["type"] == "message_stop"
+def test_a_long_answer_is_not_cut_by_the_head_clock() -> None:
+    gate = Gate()
+    upstream = FakeUpstream([text("Hel"), Wait(gate), FINISH])
+    with served(upstream, server_options=SKIPS) as s, s.client.stream() as stream:
+        stream.next()
+        jump(s, 2 * protocol.HEAD_TIMEOUT)
+        gate.set()
+        assert stream.rest()[-1]["type"] == "message_stop"
 
 
 def test_a_client_that_never_reads_is_cut_off() -> None:
