@@ -14,18 +14,16 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from deepseek_messages.settings import Source, load_settings
+from deepseek_messages.store.keys import write_private
 from deepseek_messages.upstreams.double import Call, Double, Text, running_double
 from deepseek_messages.web.app import create_app
 from tests.conformance.rig import Reply, Rig
-from tests.support.gates import Gate
+from tests.support.gates import Gate, wait_until
 from tests.support.servers import serve_app
 
 pytestmark = pytest.mark.row("tools.web_search")
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
-
-# Requests until a changed file must have been read; it is looked at every hundredth of a second.
-MOST_TRIES = 2_000
 
 
 class Searches:
@@ -72,7 +70,7 @@ class Reloading:
 
     def write(self, **tools: Any) -> None:
         lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in tools.items())
-        self.path.write_text(f"{self.head}[tools]\n{lines}")
+        write_private(self.path, f"{self.head}[tools]\n{lines}".encode())  # never half of it
 
     def source(self) -> Source:
         return Source(self.path, lambda: load_settings(self.path, {}, {}))
@@ -91,12 +89,13 @@ def served(tmp_path: Path) -> Iterator[tuple[Reloading, Rig]]:
 
 def search_until(rig: Rig, wanted: list[str]) -> None:
     """Ask until a search is answered by ``wanted``."""
-    for _ in range(MOST_TRIES):
+
+    def found() -> bool:
         rig.double.clear()
         rig.double.expect([ask_for("now")], [Text("Ok.")])
-        if searched(rig.ask(tools=[SEARCH])) == wanted:
-            return
-    raise AssertionError(f"the search never became {wanted}")
+        return searched(rig.ask(tools=[SEARCH])) == wanted
+
+    wait_until(found)
 
 
 def test_new_requests_get_the_new_tools_and_running_ones_keep_the_old(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.chat_bytes import DONE, USAGE, delta
 from tests.support.client import STREAM
-from tests.support.gates import WAIT_SECONDS, Gate
+from tests.support.gates import WAIT_SECONDS, Gate, wait_until
 from tests.support.servers import ReadRequest, Wait, answer, chunk, chunked_sse_head, raw_upstream
 from tests.support.serving import serve_program
 
@@ -62,7 +62,7 @@ def test_a_second_signal_ends_what_still_runs(tmp_path: Path, workers: int) -> N
         for _ in range(3):
             answered.next()
         program.process.send_signal(signal.SIGTERM)
-        while "stopping" not in (tmp_path / "log").read_text():
-            pass
+        # Each worker says so: a second signal that comes before the first was heard is none.
+        wait_until(lambda: (tmp_path / "log").read_text().count('"stopping"') == workers)
         program.process.send_signal(signal.SIGTERM)
         assert program.process.wait(WAIT_SECONDS) == 0

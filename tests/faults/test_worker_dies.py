@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.store.keys import write_private
 from tests.faults.chat_bytes import DONE, USAGE, delta
 from tests.support.client import HELLO, STREAM, Client
 from tests.support.client import Stream as ClientStream
@@ -128,13 +129,13 @@ def test_a_worker_that_cannot_read_the_keys_waits_for_them(tmp_path: Path) -> No
         keys = tmp_path / "keys"
         good = keys.read_text()
         assert program.client.get("/v1/models").status == 200
-        keys.write_text(good + "damaged\n")
+        write_private(keys, (good + "damaged\n").encode())  # the other never sees half of it
         dead = min(workers_of(program.process.pid))
         os.kill(dead, signal.SIGKILL)
         while "waits for the keys" not in (tmp_path / "log").read_text():
             assert program.process.poll() is None
         assert program.client.get("/v1/models").status == 200  # of the other, as before
-        keys.write_text(good)
+        write_private(keys, good.encode())
         while (tmp_path / "log").read_text().count("has the keys") == 0:
             assert program.process.poll() is None
         program.process.send_signal(signal.SIGTERM)

@@ -3,10 +3,12 @@ there, and is not read by the parser again (``web/known_head.py``).
 """
 
 import json
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -20,23 +22,32 @@ HEAD = POST + LENGTH + b"\r\n"
 
 
 class Watched(BoundedProtocol):
-    """Tells how often a packet was taken or a connection ended."""
+    """Tells how many bytes were taken from the client at a port: all, once it is gone."""
 
-    taken = threading.Condition()
-    events = 0
+    changed = threading.Condition()
+    taken: dict[int, float] = {}
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._tell(0)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._tell()
+        self._tell(Watched.taken[self._port] + len(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._tell(math.inf)
         super().connection_lost(exc)
-        self._tell()
 
-    def _tell(self) -> None:
-        with Watched.taken:
-            Watched.events += 1
-            Watched.taken.notify_all()
+    @property
+    def _port(self) -> int:
+        assert self.client is not None
+        return self.client[1]
+
+    def _tell(self, size: float) -> None:
+        with Watched.changed:
+            Watched.taken[self._port] = size
+            Watched.changed.notify_all()
 
 
 class Line:
@@ -44,18 +55,21 @@ class Line:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._sent = 0
 
     def send(self, data: bytes) -> None:
-        """Send a packet, the last one."""
+        """Send a packet, maybe the last one."""
+        self._sent += len(data)
         with suppress(ConnectionError):  # the server may have closed by now
             self._sock.sendall(data)
 
     def send_first(self, data: bytes) -> None:
         """Send a packet, and wait until the server has taken it."""
-        before = Watched.events
+        port = self._sock.getsockname()[1]
+        self._sent += len(data)
         self._sock.sendall(data)
-        with Watched.taken:
-            assert Watched.taken.wait_for(lambda: Watched.events > before, WAIT_SECONDS)
+        with Watched.changed:
+            assert Watched.changed.wait_for(lambda: Watched.taken[port] >= self._sent, WAIT_SECONDS)
 
     def answer(self, *, closes: bool) -> bytes:
         """What comes back until the server closes, or, where it need not, has answered."""

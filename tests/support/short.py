@@ -20,6 +20,7 @@ from tests.support.servers import RawUpstream, RunningApp, answer, serve_app
 MODELS = answer(b'{"object": "list", "data": [{"id": "deepseek-chat", "object": "model"}]}')
 GOOD = answer(whole())
 KEY = "dsm-caller"
+NEVER = {"commit_after": 1000.0, "ping_interval": 1000.0}
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def serving(
     protocol: type[BoundedProtocol] = BoundedProtocol,
     **groups: Any,
 ) -> Iterator[RunningApp]:
+    groups["server"] = NEVER | groups.get("server", {})  # unless the test is about it
     settings = settings_for(
         directory,
         **groups,

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from deepseek_messages.web import protocol
 from deepseek_messages.web.short import ShortWay
 from deepseek_messages.web.short_answer import ShortAnswer
+from tests.support.gates import WAIT_SECONDS
 
 
 @pytest.fixture
@@ -21,4 +23,6 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[ShortAnswer]:
         return short
 
     monkeypatch.setattr(ShortWay, "begin", watched)
+    # On a busy machine a body may come a while behind its head.
+    monkeypatch.setattr(protocol, "BODY_PATIENCE", WAIT_SECONDS)
     return found

@@ -11,7 +11,7 @@ import pytest
 from deepseek_messages.service.hosting import NO_HOSTING
 from deepseek_messages.service.tool_host import ToolHost
 from deepseek_messages.settings import Settings, Source, load_settings
-from deepseek_messages.store.keys import digest_of
+from deepseek_messages.store.keys import digest_of, write_private
 from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.web.app import Parts, create_app
 from deepseek_messages.web.reload import hangups_wait, renewed
@@ -19,7 +19,7 @@ from deepseek_messages.web.upstreams import Shelf, make_upstream
 from tests.support.asgi import serve_app
 from tests.support.client import HELLO, Client
 from tests.support.fake import FINISH, OPEN, FakeUpstream, text
-from tests.support.gates import WAIT_SECONDS, Gate
+from tests.support.gates import WAIT_SECONDS, Gate, wait_until
 from tests.support.raw import Wait
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +50,7 @@ class Rig:
         return made
 
     def write(self, text: str) -> None:
-        self.path.write_text(self.state + text)
+        write_private(self.path, (self.state + text).encode())  # never half of it
 
 
 @pytest.fixture
@@ -249,12 +249,8 @@ def test_a_stream_goes_on_where_it_began(tmp_path: Path) -> None:
         with client.stream() as stream:
             while (event := stream.next()) and event["type"] != "content_block_delta":
                 pass
-            path.write_text(state + DOUBLE + "weight = 2\n")
-            for _ in range(5_000):
-                words = client.post(HELLO).json()["content"][0]["text"]
-                if words != "from the old":
-                    break
-            assert words != "from the old"
+            write_private(path, (state + DOUBLE + "weight = 2\n").encode())
+            wait_until(lambda: client.post(HELLO).json()["content"][0]["text"] != "from the old")
             assert not old.closed.is_set()
             gate.set()
             assert [event["type"] for event in stream.rest()][-1] == "message_stop"

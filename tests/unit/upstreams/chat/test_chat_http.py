@@ -427,11 +427,12 @@ class DeafServer:
 
 
 async def test_nobody_listening_is_a_connect_fault() -> None:
-    with raw_upstream([Stall()]) as server:
-        url = server.url
-    async with connected(url) as upstream:
-        with pytest.raises(Fault) as caught:
-            await upstream.open(call())
+    with socket.socket() as bound:  # and not listening; nobody else can get the port
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        async with connected(url) as upstream:
+            with pytest.raises(Fault) as caught:
+                await upstream.open(call())
     assert (caught.value.kind, caught.value.status) == (FaultKind.CONNECT, 502)
     assert caught.value.transient
     assert caught.value.message == f"could not connect to the upstream {url} (connection refused)"
