@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from deepseek_messages.service import counting
 from tests.support.gates import WAIT_SECONDS
 
 # Each row of the compatibility table has a test that proves it; no test lets a key or a prompt out;
@@ -30,6 +31,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 def anyio_backend() -> str:
     """The one event loop we support; used by ``@pytest.mark.anyio``."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prompts_are_counted() -> Iterator[None]:
+    """The first event of an answer waits for the prompt's size however slow the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("COUNT_GRACE", "FIRST_COUNT_GRACE"):
+            patch.setattr(counting, name, WAIT_SECONDS)
+        yield
 
 
 @pytest.fixture

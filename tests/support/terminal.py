@@ -27,7 +27,7 @@ from tests.support.gates import WAIT_SECONDS
 ENTER, ESCAPE, INTERRUPT, DOWN = "\r", "\x1b", "\x03", "\x1b[B"
 
 ROWS, COLUMNS = 50, 120
-ATTEMPTS = 20
+ATTEMPTS = 9
 
 # A control sequence (ECMA-48: parameters, then a final byte), an operating system command, a
 # two-character escape, or anything that is shown or moves the cursor.
@@ -184,9 +184,10 @@ class Terminal:
     def answer(self, keys: str, question: str) -> None:
         """Send keys until ``question`` is gone: a dialog ignores keys in its first moments."""
         with self._changed:
-            for _ in range(ATTEMPTS):
+            for attempt in range(ATTEMPTS):  # ever more patient: the next screen has keys, too
                 self.press(keys)
-                if self._changed.wait_for(lambda: question not in self._screen.text, 0.5):
+                seconds = 0.5 * 2**attempt
+                if self._changed.wait_for(lambda: question not in self._screen.text, seconds):
                     return
             raise AssertionError(f"{question!r} is still there:\n{self._screen.text}")
 

@@ -30,6 +30,7 @@ from tests.conformance.claude_code.stage import (
     succeeded,
 )
 from tests.support.claude import ClaudeCode, Turn
+from tests.support.client import HELLO
 from tests.support.gates import WAIT_SECONDS
 from tests.support.network import Network
 
@@ -135,7 +136,7 @@ def test_tool_call_that_breaks_is_not_run(stage: Stage, claude: ClaudeCode, writ
 
 def test_silent_upstream_is_given_up_and_asked_again(network: Network, tmp_path: Path) -> None:
     double = Double([[Think("Well"), Stall()], Text("Awake.")])
-    limits = {"idle_timeout": 2.0}
+    limits = {"idle_timeout": 10.0}  # far more than the answer that is asked for again takes
     with running_stage(tmp_path, network, double=double, upstream=limits) as stage:
         turn = succeeded(stage.user(tmp_path).turn("Talk", *TINY))
         stage.check()
@@ -147,16 +148,17 @@ def test_silent_upstream_is_given_up_and_asked_again(network: Network, tmp_path:
 def test_slow_prompt_is_bridged_by_an_early_start_and_pings(
     network: Network, tmp_path: Path
 ) -> None:
-    """The client would give up after three seconds without headers."""
-    double = Double([[Delay(4.0), Text("At last.")]])
+    """The client would give up after ten seconds without headers."""
+    double = Double([Text("Warm."), [Delay(12.0), Text("At last.")]])
     pace = ServerSettings(commit_after=0.2, ping_interval=0.2)
     with running_stage(tmp_path, network, double=double, server=pace) as stage:
-        user = stage.user(tmp_path, API_TIMEOUT_MS="3000")
+        assert stage.ask("/v1/messages", HELLO).status == 200  # all is loaded
+        user = stage.user(tmp_path, API_TIMEOUT_MS="10000")
         turn = succeeded(user.turn("Talk", *TINY))
         stage.check()
     assert turn.text == "At last."
     assert turn.of("system", "api_retry") == []
-    assert len(double.requests) == 1
+    assert len(double.requests) == 2
 
 
 @pytest.mark.parametrize("step", [Stall(), Delay(600.0)], ids=["mid-answer", "before-answer"])

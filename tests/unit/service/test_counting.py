@@ -12,8 +12,6 @@ from deepseek_messages.prompt.tokenizer import DeepSeekTokenizer
 from deepseek_messages.service import counting
 from deepseek_messages.service.callers import NOBODY, Caller
 from deepseek_messages.service.counting import (
-    COUNT_GRACE,
-    FIRST_COUNT_GRACE,
     Counter,
     TranslatedPrompt,
 )
@@ -243,9 +241,11 @@ def test_too_many_waiting_counts_are_refused_as_overload(monkeypatch: pytest.Mon
     run(Upstream(DEEPSEEK), crowd)
 
 
-@pytest.mark.parametrize(("loaded", "grace"), [(True, COUNT_GRACE), (False, FIRST_COUNT_GRACE)])
+@pytest.mark.parametrize(("loaded", "grace"), [(True, 0.25), (False, 2.5)])
 def test_the_first_count_is_worth_a_longer_wait(
     monkeypatch: pytest.MonkeyPatch, loaded: bool, grace: float
 ) -> None:
+    monkeypatch.setattr(counting, "COUNT_GRACE", 0.25)
+    monkeypatch.setattr(counting, "FIRST_COUNT_GRACE", 2.5)
     monkeypatch.setattr(DeepSeekTokenizer, "is_loaded", loaded)
     assert Counter(seal=Seal(b"key"), upstream=Upstream(DEEPSEEK)).grace == grace
