@@ -105,25 +105,23 @@ def server(
     """The server on ``upstream``: its port and process. ``settings`` are those of ``[server]``;
     ``program`` is the module that is run, and arguments before the program's own.
     """
-    port = processes.free_port()
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "bench.toml")
         config.write_text(
             f'state_dir = "{folder}"\n'
-            f'[server]\nport = {port}\n{lines}\n[auth]\nmode = "keys"\nkey_digests = ["{digest}"]\n'
+            f'[server]\nport = 0\n{lines}\n[auth]\nmode = "keys"\nkey_digests = ["{digest}"]\n'
             f'[upstream]\nkind = "chat"\nbase_url = "http://127.0.0.1:{upstream.port}"\n'
             'dialect = "deepseek"\napi_key = "bench-upstream-key"\n[log]\nlevel = "error"\n'
         )
         command = [sys.executable, "-m", *program, "serve", "--config", str(config)]
         environment = {"PATH": os.environ["PATH"], "HOME": folder}
         environment |= {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
-        options = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        options = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         options["cwd"] = ROOT
         with processes.running(command, **options) as process:
-            processes.wait_for_port(port, process)
-            yield port, process
+            yield processes.told_port(process), process
 
 
 def request(key: str = KEY) -> bytes:
@@ -157,7 +155,7 @@ def warm_up(port: int) -> None:
     time.sleep(2)
 
 
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
+def until(true: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:

@@ -5,6 +5,7 @@ import ctypes
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -37,6 +38,15 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
             return
         time.sleep(0.02)
     raise TimeoutError(f"nothing listens on port {port}")
+
+
+def told_port(process: subprocess.Popen[bytes]) -> int:
+    """The port in the address that it prints once it listens; nobody else can have taken it."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(rb"127\.0\.0\.1:(\d+)", line):
+            return int(found[1])
+    raise RuntimeError(f"{process.args!r} ended before it listened")
 
 
 def children(pid: int) -> list[int]:
@@ -87,6 +97,8 @@ def running(command: list[str], **options: object) -> Iterator[subprocess.Popen[
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @contextlib.contextmanager
