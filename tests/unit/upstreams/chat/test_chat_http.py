@@ -456,7 +456,11 @@ async def test_connecting_takes_only_so_long() -> None:
     assert caught.value.transient
 
 
-async def test_an_unknown_host_is_a_connect_fault() -> None:
+async def test_an_unknown_host_is_a_connect_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a name server may take its time
     async with connected("http://no-such-host.invalid") as upstream:
         with pytest.raises(Fault) as caught:
             await upstream.open(call())
