@@ -74,7 +74,7 @@ class Rig:
     ) -> Reply:
         """One request; a key goes along unless the headers say otherwise."""
         before = len(self.double.requests)
-        connection = http.client.HTTPConnection(self.address, timeout=WAIT_SECONDS)
+        connection = http.client.HTTPConnection(self.address, timeout=5 * WAIT_SECONDS)
         try:
             payload = None if body is None else json.dumps(body)
             sent = {"content-type": "application/json", "x-api-key": "sk-rig"}

@@ -11,14 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 KEY = "sk-llama-server"
-CONTEXT = 2048  # for each of two slots
+CONTEXT = 2048
 
 
 @contextmanager
-def llama_server(model: Path, *, key: str = KEY, alias: str = "smollm2") -> Iterator[str]:
-    """The server's base URL, until the block ends. It lists the model as ``alias``."""
+def llama_server(
+    model: Path, *, key: str = KEY, alias: str = "smollm2", context: int = CONTEXT
+) -> Iterator[str]:
+    """The server's base URL, until the block ends. It lists the model as ``alias``; each of two
+    slots has a window of ``context`` tokens.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-P", __file__, str(model), key, alias],
+        [sys.executable, "-P", __file__, str(model), key, alias, str(context)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -34,7 +38,7 @@ def llama_server(model: Path, *, key: str = KEY, alias: str = "smollm2") -> Iter
             process.kill()  # it has nothing to save
 
 
-def main(model: str, key: str, alias: str) -> None:
+def main(model: str, key: str, alias: str, context: str) -> None:
     """Serve until standard input ends."""
     import xllamacpp
 
@@ -42,7 +46,7 @@ def main(model: str, key: str, alias: str) -> None:
     params.model.path = model
     params.model_alias = {alias}
     params.n_parallel = 2
-    params.n_ctx = 2 * CONTEXT
+    params.n_ctx = 2 * int(context)
     params.n_batch = params.n_ubatch = 64
     params.warmup = False
     params.verbosity = 0

@@ -31,13 +31,13 @@ from deepseek_messages.wire.chat import (
 )
 from tests.support.gguf_file import write_gguf
 from tests.support.huggingface_folder import write_folder
-from tests.support.llama_server import CONTEXT, llama_server
+from tests.support.llama_server import llama_server
 from tests.support.taught_model import Lesson, teach
 from tests.support.token_route import OFF, ON, chat, tools, written
 
 MODEL = "DeepSeek-V4.1-Flash"
 KEY = "sk-engine"
-WINDOW = CONTEXT
+WINDOW = 8192  # long to fill: who watches an answer of that length has time
 VLLM_PYTHON = os.environ.get("VLLM_PYTHON")
 ENGINES = ("llama.cpp", "vllm") if VLLM_PYTHON else ("llama.cpp",)
 ROUTES = ("tokens", "chat") if VLLM_PYTHON else ("tokens",)
@@ -111,7 +111,7 @@ def running_engine(name: str, folder: Path) -> Iterator[Engine]:
     if name == "llama.cpp":
         path = folder / "taught.gguf"
         write_gguf(teach(lessons()), path)
-        with llama_server(path, key=KEY, alias=MODEL) as url:
+        with llama_server(path, key=KEY, alias=MODEL, context=WINDOW) as url:
             yield Engine(name, url)
         return
     write_folder(teach(lessons(), width=128), folder, WINDOW)  # it has no heads below 32

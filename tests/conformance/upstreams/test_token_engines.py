@@ -289,7 +289,7 @@ def test_the_window_is_the_engines(engine: Engine, route: str, sdk: anthropic.An
     (model,) = asyncio.run(listed())
     assert (model.id, model.context_window, model.encoding) == (MODEL, WINDOW, "v4.1")
     with pytest.raises(anthropic.BadRequestError) as caught:
-        sdk.messages.create(**ask("word " * 3000))
+        sdk.messages.create(**ask("word " * (WINDOW + 1000)))
     assert said(caught.value).startswith("prompt is too long: ")
     assert said(caught.value).endswith(f" tokens > {WINDOW} maximum")
     if route == "chat":  # vLLM takes what room there is
@@ -309,7 +309,7 @@ def test_the_engines_own_words_for_too_long_are_made_anthropics(
         client_of(running.url) as client,
         pytest.raises(anthropic.BadRequestError) as caught,
     ):
-        client.messages.create(**ask("word " * 3000))
+        client.messages.create(**ask("word " * (WINDOW + 1000)))
     assert said(caught.value).startswith("prompt is too long: ")
     assert said(caught.value).endswith(f" tokens > {WINDOW} maximum")
 
