@@ -10,6 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from deepseek_messages.service import counting
+from deepseek_messages.upstreams.chat.upstream import ChatHttpUpstream
+from deepseek_messages.upstreams.http import probe
+from deepseek_messages.upstreams.http.client import HttpClient
+from deepseek_messages.upstreams.http.probe import Probe
 from tests.support.gates import WAIT_SECONDS
 
 # Each row of the compatibility table has a test that proves it; no test lets a key or a prompt out;
@@ -34,11 +38,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prompts_are_counted() -> Iterator[None]:
-    """The first event of an answer waits for the prompt's size however slow the machine is."""
+def patience() -> Iterator[None]:
+    """Waits that no setting makes longer: a machine that is held up for seconds reaches none, but
+    where a test sets its own.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in ("COUNT_GRACE", "FIRST_COUNT_GRACE"):
             patch.setattr(counting, name, WAIT_SECONDS)
+        patch.setitem(Probe.ask.__kwdefaults__, "within", 25.0)  # less than tests jump
+        patch.setattr(probe, "CONNECT_TIMEOUT", WAIT_SECONDS)
+        for owner in (ChatHttpUpstream, HttpClient):
+            patch.setitem(owner.__init__.__kwdefaults__, "keepalive", WAIT_SECONDS)
         yield
 
 
