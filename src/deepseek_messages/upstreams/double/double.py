@@ -104,7 +104,7 @@ class Double:
         """The requests it answered with an error of its own (not a scripted one)."""
         return [seen for seen in self._seen if seen.refused is not None]
 
-    def request(self, number: int = 0, *, seconds: float = 30.0) -> Seen:
+    def request(self, number: int = 0, *, seconds: float = 120.0) -> Seen:
         """The n-th chat request; waits for it. Raises ``TimeoutError``."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) > number, seconds):

@@ -11,8 +11,8 @@ import uvicorn
 from deepseek_messages.upstreams.double.app import app
 from deepseek_messages.upstreams.double.double import Double
 
-START_SECONDS = 30.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0
+STOP_SECONDS = 120.0
 
 
 class _Server(uvicorn.Server):
