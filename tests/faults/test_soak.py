@@ -52,6 +52,14 @@ def test_a_short_soak_tells_no_slope() -> None:
     assert short.problems == []
 
 
+def test_what_was_taken_before_it_was_warm_is_no_slope() -> None:
+    slow = report(0)
+    slow.samples = [(float(t), min(t, 300) * MIB // 60) for t in range(500)]
+    assert slow.slope == pytest.approx(10, rel=0.5)
+    slow.warm_after = 300.0
+    assert slow.slope == 0
+
+
 def test_a_soak_in_which_nobody_was_answered_shows_nothing() -> None:
     silent = report(0)
     silent.told.clear()
