@@ -18,6 +18,7 @@ from deepseek_messages.translation.answer.stream import MessageStream
 from deepseek_messages.translation.answer.whole import whole_message
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Action
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import (
     ChatStream,
@@ -62,7 +63,7 @@ class Answer:
     ) -> None:
         self.streams = streams  # whether the client wants events
         self._sent: SentCall | None = None  # the call, if it went out before anybody waited
-        self.fault: Fault | None = None  # why the events ended in an error
+        self.fault: Fault | Refusal | None = None  # why the events ended in an error
         self._attempts = attempts
         self._message_id = message_id
         self._seal = seal
@@ -95,7 +96,9 @@ class Answer:
             self._machine.start()
 
     async def opened(self) -> None:
-        """Return once an upstream accepted the request. Raises ``Fault``."""
+        """Return once an upstream accepted the request. Raises ``Fault``, and ``Refusal`` when the
+        one that is asked next cannot be asked this.
+        """
         while self.state is State.NEW:
             self._size.count(self._attempt)
             sent, self._sent = self._sent, None
@@ -300,13 +303,13 @@ class Answer:
             raise self.fault
         return fold(events)
 
-    async def fail(self, fault: Fault) -> list[StreamEvent]:
+    async def fail(self, fault: Fault | Refusal) -> list[StreamEvent]:
         """End the answer: what closes the open block, and one ``error`` event."""
         self.fault = fault
         self.state = State.ENDED
         return self._fail(await self._machine_ready(), fault)
 
-    def _fail(self, machine: Stream, fault: Fault) -> list[StreamEvent]:
+    def _fail(self, machine: Stream, fault: Fault | Refusal) -> list[StreamEvent]:
         self.fault = fault
         self.state = State.ENDED
         events = machine.fail(fault)

@@ -68,7 +68,8 @@ class Attempts:
 
     async def next(self, fault: Fault) -> Attempt:
         """The request for another try after ``fault``. Raises it when there is none; but first
-        of all that the prompt is too long: a client can do something about that.
+        of all that the prompt is too long: a client can do something about that. Raises
+        ``Refusal`` as ``first``.
         """
         if is_overflow(fault):
             self._overflow = fault

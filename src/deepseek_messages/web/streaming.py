@@ -12,6 +12,7 @@ from deepseek_messages.telemetry.record import Outcome
 from deepseek_messages.translation.answer.sse import encode_events
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.limits import COMMIT_AFTER, PING_INTERVAL
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.web.errors import BUG, STOPPING, note_error
 from deepseek_messages.web.exchange import Exchange, Header
 from deepseek_messages.web.notes import notes_header
@@ -93,10 +94,10 @@ class _Writer:
             while events := await self._answer.read():
                 await self._write(events, last=self._answer.ended)
                 await self._pass_on()
-        except Fault as fault:
+        except (Fault, Refusal) as error:
             if not self._exchange.started:
                 raise
-            await self._write(await self._answer.fail(fault), last=True)
+            await self._write(await self._answer.fail(error), last=True)
         except Exception as error:
             if not self._exchange.started:
                 raise

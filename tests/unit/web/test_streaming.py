@@ -1,6 +1,11 @@
 """When a stream commits, pings, ends; what happens when the upstream breaks or the server stops."""
 
+from structlog.testing import capture_logs
+
+from deepseek_messages.translation.dialects import VLLM
 from deepseek_messages.translation.faults import Fault, FaultKind
+from deepseek_messages.upstreams.pool.member import Place
+from deepseek_messages.upstreams.pool.pool import Pool
 from tests.support.app import served
 from tests.support.client import STREAM
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
@@ -101,6 +106,30 @@ def test_a_fault_after_an_early_200_is_one_error_event() -> None:
     assert first["type"] == "message_start"
     assert kinds(rest) == ["error"]
     assert rest[0]["error"] == {"type": "rate_limit_error", "message": "slow down"}
+
+
+def test_a_refusal_by_the_next_upstream_after_an_early_200_is_told_as_one() -> None:
+    """What DeepSeek ignores vLLM would refuse."""
+    gate = Gate()
+    first, second = FakeUpstream([Wait(gate), CUT, OPEN]), FakeUpstream(dialect=VLLM)
+    pool = Pool([("first", first, Place()), ("second", second, Place(priority=1))])
+    with (
+        capture_logs() as log,
+        served(pool, server=FAST) as s,  # type: ignore[arg-type]
+        s.client.stream(STREAM | {"top_k": "x"}) as stream,
+    ):
+        start = stream.next()
+        gate.set()
+        rest = [event for event in stream.rest() if event["type"] != "ping"]
+        s.client.get("/v1/models")  # by then the one before is recorded
+    assert start is not None
+    assert start["type"] == "message_start"
+    assert [event["error"] for event in rest] == [
+        {"type": "invalid_request_error", "message": "top_k: Input should be a valid integer"}
+    ]
+    (told,) = (e for e in log if e["event"] == "request" and e["path"] == "/v1/messages")
+    assert (told["outcome"], told["tried"]) == ("refused", ("first=cut",))
+    assert not second.played
 
 
 def test_a_cut_in_the_middle_closes_the_block_and_ends_with_one_error() -> None:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from deepseek_messages.translation.answer.runs import single_chunks
 from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import StreamEvent
 from deepseek_messages.wire.messages import Usage
@@ -22,7 +23,7 @@ class Stream(Protocol):
 
     def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]: ...
 
-    def fail(self, fault: Fault) -> list[StreamEvent]: ...
+    def fail(self, fault: Fault | Refusal) -> list[StreamEvent]: ...
 
     def so_far(self) -> Usage | None: ...
 
@@ -56,7 +57,7 @@ class StagedStream:
     def finish(self, counted: ChatUsage | None = None) -> list[StreamEvent]:
         return self._stage.take(self._stream.finish(counted))
 
-    def fail(self, fault: Fault) -> list[StreamEvent]:
+    def fail(self, fault: Fault | Refusal) -> list[StreamEvent]:
         return self._stage.take(self._stream.fail(fault))
 
     def so_far(self) -> Usage | None:

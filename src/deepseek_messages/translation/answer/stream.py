@@ -33,6 +33,7 @@ from deepseek_messages.translation.answer.writer import EventWriter, State
 from deepseek_messages.translation.faults import Fault, cut, garbage, reported
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
 from deepseek_messages.translation.plan import ReplyPlan
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.chat import ChatChunk, ChatDelta, ChatUsage, ChunkChoice, ToolCallDelta
 from deepseek_messages.wire.events import (
     ContentBlockDelta,
@@ -142,7 +143,7 @@ class MessageStream:
             return None
         return to_usage(self._usage, prompt_tokens=self._prompt_tokens, output_estimate=written)
 
-    def fail(self, fault: Fault) -> list[StreamEvent]:
+    def fail(self, fault: Fault | Refusal) -> list[StreamEvent]:
         """The upstream broke: close what is open, then one ``error``, no ``message_stop``. A tool
         call whose arguments are not whole is left open: clients run what was closed. Includes
         what a ``feed`` that raised had to send before.

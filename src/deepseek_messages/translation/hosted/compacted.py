@@ -24,6 +24,7 @@ from deepseek_messages.translation.hosted.rounds import Need, Rounds
 from deepseek_messages.translation.hosted.server_tools import Outcome
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import Follow, ReplyPlan
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request.compaction import block_events
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.wire.chat import ChatChunk, ChatRequest, ChatUsage
@@ -131,7 +132,7 @@ class Compacted:
         """What the summary has cost; nothing if nothing came."""
         return self._summary_end or self._summary.so_far()
 
-    def fail(self, fault: Fault) -> list[StreamEvent]:
+    def fail(self, fault: Fault | Refusal) -> list[StreamEvent]:
         """As ``Rounds.fail``."""
         if self._answer is None:
             return self._of_summary(self._summary.fail(fault))

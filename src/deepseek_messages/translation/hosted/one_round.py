@@ -18,6 +18,7 @@ from deepseek_messages.translation.hosted.round_parts import (
     text_of_chunk,
 )
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import (
     CitationsDelta,
@@ -109,7 +110,7 @@ class OneRound:
         """What it has cost until now; nothing if nothing came, and once it ended."""
         return self._stream.so_far() if self.end is None else None
 
-    def fail(self, fault: Fault) -> list[StreamEvent]:
+    def fail(self, fault: Fault | Refusal) -> list[StreamEvent]:
         """As ``MessageStream.fail``; nothing that is held back is shown."""
         self._held.clear()
         events = self._take(self._stream.fail(fault))

@@ -40,6 +40,7 @@ from deepseek_messages.translation.hosted.tries import (
 )
 from deepseek_messages.translation.notes import Action, Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.translation.tools.names import upstream_id
 from deepseek_messages.wire.chat import (
@@ -156,7 +157,7 @@ class Rounds:
         spent = [*self._spent, present] if present else self._spent
         return total(spent, self._hosted.uses) if spent else None
 
-    def fail(self, fault: Fault) -> list[StreamEvent]:
+    def fail(self, fault: Fault | Refusal) -> list[StreamEvent]:
         """The upstream broke, or a tool did: as ``MessageStream.fail``; nothing that is held back
         is shown.
         """
