@@ -8,6 +8,9 @@
 
 A server that comes back gets its share of the load slowly. One that asked for rest (429 with
 ``retry-after``) has not failed: it is only left alone for that long. Time comes from the caller.
+
+What was asked before it opened, or before the trial began, tells of a server that was: whoever
+asks notes the ``era``, and outcomes of an earlier one decide nothing.
 """
 
 from collections.abc import Callable
@@ -62,6 +65,7 @@ class Breaker:
         self._barred = False
         self._returned: float | None = None
         self._trying = False  # a trial is under way
+        self.era = 0  # counts openings and trials: what is asked now belongs to this one
 
     def state(self, now: float) -> Health:
         """The state at this time."""
@@ -91,18 +95,28 @@ class Breaker:
         if self.state(now) is not Health.TRIAL or self._trying:
             return False
         self._trying = True
+        self.era += 1
         return True
 
     def abandoned(self) -> None:
         """The trial ended without telling anything, for example because its client left."""
         self._trying = False
 
-    def succeeded(self, now: float) -> None:
-        """It answered."""
+    def answers(self, now: float, since: int | None = None) -> None:
+        """It has begun to answer what was asked in the era ``since``, by default this one: it is
+        back, though the row of its failures ends only with a whole answer.
+        """
+        if self._is_old(since):
+            return
         if self.state(now) is not Health.CLOSED:
             self._state, self._returned = Health.CLOSED, now
-        self._failures = self._openings = 0
         self._trying = False
+
+    def succeeded(self, now: float, since: int | None = None) -> None:
+        """It answered what was asked in the era ``since``."""
+        if not self._is_old(since):
+            self.answers(now, since)
+            self._failures = self._openings = 0
 
     def seems_well(self, now: float) -> None:
         """It answered a small question: a request may find out at once whether it is back. One
@@ -111,11 +125,18 @@ class Breaker:
         if self.state(now) is Health.OPEN and not self._barred:
             self._state, self._trying = Health.TRIAL, False
 
-    def failed(self, now: float) -> None:
-        """It did not answer, or broke in mid-answer."""
+    def seems_ill(self, now: float) -> None:
+        """It did not answer a small question: a failure, unless a trial is finding out."""
+        if not self._trying:
+            self.failed(now)
+
+    def failed(self, now: float, since: int | None = None) -> None:
+        """It did not answer what was asked in the era ``since``, or broke in mid-answer."""
+        if self._is_old(since):
+            return
         match self.state(now):
             case Health.OPEN:
-                return  # an answer that began before
+                return  # asked all the same, where everybody seems to be down
             case Health.TRIAL:
                 self._open(now)
             case Health.CLOSED:
@@ -123,10 +144,11 @@ class Breaker:
                 if self._failures >= self._limits.failures:
                     self._open(now)
 
-    def barred(self, now: float) -> None:
+    def barred(self, now: float, since: int | None = None) -> None:
         """It refuses us: nothing will go better in the next seconds."""
-        self._open(now, least=BARRED)
-        self._barred = True
+        if not self._is_old(since):
+            self._open(now, least=BARRED)
+            self._barred = True
 
     def rests(self, now: float, seconds: float) -> None:
         """It asked to be left alone for so long."""
@@ -142,6 +164,9 @@ class Breaker:
             return 1.0
         return max(LEAST_SHARE, part)
 
+    def _is_old(self, since: int | None) -> bool:
+        return since is not None and since < self.era
+
     def _open(self, now: float, *, least: float = 0.0) -> None:
         limits = self._limits
         seconds = min(limits.longest_cooldown, limits.cooldown * 2**self._openings)
@@ -151,3 +176,4 @@ class Breaker:
         self._barred = False
         self._failures = 0
         self._trying = False
+        self.era += 1

@@ -172,7 +172,8 @@ class Member:
         if (rest := self._rest(model)) > 0:
             raise faults.limited(f"{self.name} has enough requests for {model}", retry_after=rest)
         place = self.account.enter(model)
-        stream = MemberStream(self, place)
+        era = self.breaker.era
+        stream = MemberStream(self, place, era)
         # The first word of a whole answer comes with its last.
         waiting = self.silence.wait() if call.request.stream else None
         try:
@@ -181,9 +182,9 @@ class Member:
         except BaseException as error:
             await stream.aclose()
             if isinstance(error, Fault):
-                self.failed(error, model)
+                self.failed(error, model, since=era)
             elif waiting is not None and self.silence.end(waiting):
-                self._given_up()
+                self._given_up(era)
             raise
         finally:
             if waiting is not None:
@@ -192,10 +193,11 @@ class Member:
 
     async def models(self) -> Sequence[Model]:
         """What the server lists, with the window that the settings give it. Raises ``Fault``."""
+        era = self.breaker.era
         try:
             listed = await self.upstream.models()
         except Fault as fault:
-            self.failed(fault)
+            self.failed(fault, since=era)
             raise
         window = self.place.context_window
         if window is not None:
@@ -223,7 +225,7 @@ class Member:
             await self._learn()
         else:
             self._reason = readiness.reason
-            self.breaker.failed(now)
+            self.breaker.seems_ill(now)
             self._log_health()
 
     async def start(self) -> None:
@@ -236,40 +238,48 @@ class Member:
 
     # --- what it remembers --------------------------------------------------------------------
 
-    def succeeded(self) -> None:
-        """It answered."""
+    # ``since`` is the era of the breaker in which the server was asked.
+
+    def answers(self, since: int) -> None:
+        """It has begun to answer."""
         self.silence.spoke = True
         self.last_heard = self._clock()
         self._reason = ""
-        self.breaker.succeeded(self.last_heard)
+        self.breaker.answers(self.last_heard, since)
         self._told(self.name, "served")
         self._log_health()
 
-    def failed(self, fault: Fault, model: str = "") -> None:
-        """It did not, for ``model``; the fault says whose failure that is."""
+    def succeeded(self, since: int) -> None:
+        """Its answer was whole, or as much of it as was wanted."""
+        self.breaker.succeeded(self._clock(), since)
+        self._log_health()
+
+    def failed(self, fault: Fault, model: str = "", since: int | None = None) -> None:
+        """It did not answer, for ``model``; the fault says whose failure that is."""
         now = self.last_heard = self._clock()
         self._told(self.name, fault.kind.value)
         match blame(fault):
             case Blame.NONE:
                 self._reason = ""
-                self.breaker.succeeded(now)
+                self.breaker.succeeded(now, since)
                 self._log_health()
                 return
             case Blame.BUSY if fault.upstream_status == 429 and model and self.account.by_model:
-                self._rests[counted_as(model)] = now + (fault.retry_after or REST)
+                counted, until = counted_as(model), now + (fault.retry_after or REST)
+                self._rests[counted] = max(self._rests.get(counted, 0.0), until)
             case Blame.BUSY:
                 self.breaker.rests(now, fault.retry_after or REST)
             case Blame.BARRED:
-                self.breaker.barred(now)
+                self.breaker.barred(now, since)
             case Blame.FAILURE:
-                self.breaker.failed(now)
+                self.breaker.failed(now, since)
         self._reason = fault.message
         self._log_health()
 
-    def _given_up(self) -> None:
+    def _given_up(self, since: int) -> None:
         """A request was given up that waited while nobody got a word from here."""
         self._reason = SILENT
-        self.breaker.failed(self._clock())
+        self.breaker.failed(self._clock(), since)
         self._log_health()
 
     def _log_health(self) -> None:

@@ -22,13 +22,16 @@ class MemberStream:
     speaks is given first.
     """
 
-    def __init__(self, member: "Member", place: str | None) -> None:
+    def __init__(self, member: "Member", place: str | None, since: int) -> None:
         self._member = member
+        self._since = since  # the era of its breaker in which it was asked
         self._place = place  # with the account
         self._inner: ChatStream | None = None
         self._pushing: PushingStream | None = None  # the same, while it pushes
         self._first: Sequence[ChatChunk] | None = None
-        self._concluded = False  # how it ended is known
+        self._speaks = False
+        self._told_end = False  # its reason to end has come
+        self._concluded = False  # the member knows how it went
         self._open = True
 
     def opened(self, inner: ChatStream) -> None:
@@ -48,7 +51,8 @@ class MemberStream:
             if not batch:
                 raise faults.cut(f"{self._member.name} ended its answer before it began")
         self._first = chunks
-        self._member.succeeded()
+        self._speaks = True
+        self._member.answers(self._since)
         self._judge(chunks)
 
     async def read(self) -> Sequence[ChatChunk]:
@@ -61,7 +65,7 @@ class MemberStream:
         try:
             chunks = await self._inner.read()
         except Fault as fault:
-            self._member.failed(fault)
+            self._conclude(fault)
             raise
         self._judge(chunks)
         return chunks
@@ -79,7 +83,7 @@ class MemberStream:
         try:
             chunks = self._pushing.read_now()
         except Fault as fault:
-            self._member.failed(fault)
+            self._conclude(fault)
             raise
         if chunks is not None:
             self._judge(chunks)
@@ -103,20 +107,29 @@ class MemberStream:
 
     def _judge(self, chunks: Sequence[ChatChunk]) -> None:
         """An error that the server tells of is its failure, and so is an end without a reason."""
-        if self._concluded:
-            return
-        fault = None if chunks else faults.cut()
+        fault = None if chunks or self._told_end else faults.cut()
         for chunk in chunks:
             fault = fault or _fault_of(chunk)
-            self._concluded = self._concluded or any(map(_ends, chunk.choices or ()))
-        if fault is not None:
-            self._concluded = True
-            self._member.failed(fault)
+            self._told_end = self._told_end or any(map(_ends, chunk.choices or ()))
+        if fault is not None or not chunks:
+            self._conclude(fault)
+
+    def _conclude(self, fault: Fault | None) -> None:
+        """Tell, once, how it ended."""
+        if self._concluded:
+            return
+        self._concluded = True
+        if fault is None:
+            self._member.succeeded(self._since)
+        else:
+            self._member.failed(fault, since=self._since)
 
     def _leave(self) -> None:
         if self._open:
             self._open = False
             self._member.account.leave(self._place)
+            if self._speaks:  # it was well for as long as anybody listened
+                self._conclude(None)
 
     async def aclose(self) -> None:
         """As the server's own stream."""

@@ -87,6 +87,61 @@ def test_failures_of_answers_that_began_earlier_do_not_prolong() -> None:
     assert made.opens_at(3) == 5
 
 
+def test_what_was_asked_before_it_opened_tells_nothing_of_it_now() -> None:
+    made = breaker()
+    old = made.era
+    for _ in range(3):
+        made.failed(0, since=old)
+    made.failed(6, since=old)
+    made.barred(6, since=old)
+    made.succeeded(6, since=old)
+    assert made.state(6) is Health.TRIAL
+    made.began(6)
+    made.failed(7, since=old)
+    made.answers(7, since=old)
+    assert not made.allows(7)  # the trial goes on
+    made.answers(8, since=made.era)
+    assert made.state(8) is Health.CLOSED
+    for _ in range(3):
+        made.failed(9, since=old)
+    assert made.state(9) is Health.CLOSED
+
+
+def test_many_that_are_refused_at_a_time_are_one_opening() -> None:
+    made = breaker()
+    since = made.era
+    for _ in range(10):
+        made.barred(0, since=since)
+    now = made.opens_at(0)
+    assert now == BARRED
+    made.began(now)
+    made.failed(now, since=made.era)
+    assert made.opens_at(now) == now + 10  # the second opening's
+
+
+def test_a_question_that_fails_during_a_trial_decides_nothing() -> None:
+    made = opened()
+    made.began(5)
+    made.seems_ill(6)
+    assert made.state(6) is Health.TRIAL
+    made.abandoned()
+    made.seems_ill(7)
+    assert made.state(7) is Health.OPEN
+
+
+def test_answers_that_all_break_in_the_middle_open_it() -> None:
+    made = breaker()
+    for _ in range(3):
+        made.answers(0)
+        made.failed(0)
+    assert made.state(0) is Health.OPEN
+    made.began(5)
+    made.answers(5)
+    for _ in range(3):
+        made.failed(5)
+    assert made.opens_at(5) == 5 + 10  # no answer came to its end since the first time
+
+
 def test_jitter_spreads_the_ends() -> None:
     made = Breaker(LIMITS, lambda: 0.8)
     for _ in range(3):

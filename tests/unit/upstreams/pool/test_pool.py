@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from deepseek_messages.service.answer import Answer
 from deepseek_messages.service.callers import Caller
+from deepseek_messages.service.tasks import spawn
 from deepseek_messages.telemetry.record import RequestRecord
 from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import FLASH, PRO, describe
@@ -25,6 +26,8 @@ from deepseek_messages.wire.events import ErrorEvent, MessageStart
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
 from tests.support.answering import answerer_on, events_of
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
+from tests.support.gates import Gate
+from tests.support.raw import Wait
 
 BOOM = faults.connect("no connection")
 OVERFLOW = Fault(faults.FaultKind.REFUSED, "prompt is too long: 20 tokens > 10 maximum", status=400,
@@ -617,6 +620,63 @@ async def test_one_that_may_be_back_gets_one_request_whatever_else_ends_there() 
     await trial.aclose()
     await world.ask()  # the trial told nothing: the next one tries
     assert world.calls() == {"first": 6, "second": 4}
+
+
+@pytest.mark.parametrize("ends", [BOOM, FINISH], ids=["fails", "answers"])
+async def test_only_the_trial_decides_whatever_ends_meanwhile(ends: Any) -> None:
+    fails, gate, trial_gate = [BOOM, OPEN], Gate(), Gate()
+    late = [text("Hello"), ends] if ends is FINISH else [ends, OPEN]
+    answers = [Wait(trial_gate), OPEN, text("Hello"), FINISH]
+    first = FakeUpstream([Wait(gate), *late], fails, fails, fails, answers)
+    world = pair(first, fake(), attempts=2)
+    earlier = spawn(world.ask(), "earlier")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for _ in range(3):
+        await world.ask()
+    world.clock.now += 10
+    trial = spawn(world.ask(), "trial")
+    while world.calls()["first"] < 5:
+        await asyncio.sleep(0)
+    gate.set()
+    await earlier
+    assert world.pool.states()[0].health is Health.TRIAL
+    trial_gate.set()
+    await trial
+    assert world.pool.states()[0].health is Health.CLOSED
+
+
+@pytest.mark.parametrize("said", [[text("Hel")], [text("Hel"), FINISH]], ids=["", "at its end"])
+async def test_one_whose_answers_all_break_is_left_out(said: list[Any]) -> None:
+    world = pair(fake(*said, faults.cut()), fake())
+    for _ in range(4):
+        await world.ask()
+    assert world.calls() == {"first": 3, "second": 1}
+
+
+@pytest.mark.parametrize(
+    "good", [[text("Hello"), FINISH], [text("one END two"), SILENCE]], ids=["whole", "cut here"]
+)
+async def test_an_answer_that_is_whole_in_between_begins_the_row_anew(good: list[Any]) -> None:
+    breaks = [text("Hel"), faults.cut()]
+    first = FakeUpstream(breaks, breaks, good, breaks, breaks, good)
+    world = pair(first, fake())
+    for _ in range(6):
+        await world.ask(stop_sequences=["END"])
+    assert world.calls() == {"first": 6, "second": 0}
+    assert world.pool.states()[0].health is Health.CLOSED
+
+
+async def test_a_long_rest_of_a_model_is_not_shortened_by_another_word() -> None:
+    """Two requests at a time: the first is told to wait for a minute, the second no time."""
+    long = from_status(429, {"retry-after": "60"}, b"")
+    short = from_status(429, {}, b"")
+    world = World({"only": (fake(models=[PRO]), Place(model_limits={PRO.id: 500}))})
+    (member,) = world.pool.members
+    member.failed(long, PRO.id)
+    member.failed(short, PRO.id)
+    world.clock.now += 30
+    assert not member.takes(PRO.id)
 
 
 async def test_a_refused_key_is_left_out_at_once() -> None:
