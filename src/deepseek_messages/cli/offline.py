@@ -20,6 +20,7 @@ from deepseek_messages.translation.plan import Translation
 from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.translation.request.request import sees_images, to_chat
 from deepseek_messages.translation.seal import Seal
+from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.web.app import SEAL_BYTES, SEAL_FILE
 from deepseek_messages.wire.messages import MessagesRequest
 
@@ -79,9 +80,14 @@ class _Encoder:
         self._seal = seal
 
     async def count(
-        self, request: MessagesRequest, choice: Choice, *, caller: Caller = NOBODY
+        self,
+        request: MessagesRequest,
+        choice: Choice,
+        *,
+        caller: Caller = NOBODY,
+        upstream: Upstream | None = None,
     ) -> CountResult:
-        """The size of the request's prompt, the same for every caller."""
+        """The size of the request's prompt, the same for every caller and upstream."""
         notes = Notes()
         chat = to_chat(request, choice, self._dialect, notes, self._seal).chat
         assert choice.model.encoding is not None

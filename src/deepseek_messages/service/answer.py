@@ -319,8 +319,11 @@ class Answer:
     async def aclose(self) -> None:
         """Stop the upstream's work, release everything, tell the record. May be called twice."""
         self.close_now()
-        if self._stream is not None:
-            await self._stream.aclose()
+        try:
+            if self._stream is not None:
+                await self._stream.aclose()
+        finally:
+            await self._attempt.tools.aclose()
 
     def _end(self) -> None:
         """Release the place, and tell the record."""

@@ -21,6 +21,7 @@ from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request.edits import Edits
+from deepseek_messages.translation.request.planning import may_take_rounds
 from deepseek_messages.translation.request.request import sees_images, to_chat
 from deepseek_messages.translation.seal import Seal
 from deepseek_messages.upstreams.base import (
@@ -135,7 +136,11 @@ class Answerer:
         caller: Caller,
         record: RequestRecord,
     ) -> Answer:
-        kind = Answer if attempt.rounds is None else RoundsAnswer
+        # Whoever is asked next may take several calls, too.
+        rounds = attempt.rounds is not None or (
+            chooses(self._upstream) and may_take_rounds(request)
+        )
+        kind = RoundsAnswer if rounds else Answer
         return kind(
             attempt=attempt,
             attempts=attempts,
@@ -238,7 +243,7 @@ class Answerer:
         sees = sees_images(choice.model, upstream.dialect)
         request = await self._documents.prepare(request, sees=sees)
         notes = Notes(strict=self._strict)
-        edits = await self._editor.edits(request, choice, notes, caller)
+        edits = await self._editor.edits(request, choice, notes, caller, upstream)
         translate = partial(
             self._translate,
             request,

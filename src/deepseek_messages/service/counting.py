@@ -100,20 +100,25 @@ class Counter:
         strict: bool = False,
         edits: Edits = NO_EDITS,
         hosted: Hosted = NOTHING_HOSTED,
+        upstream: Upstream | None = None,
     ) -> CountResult:
-        """The size of the prompt that ``request`` would become. An upstream that is asked gets
-        the caller's own key, if that is what it takes. Raises ``Refusal`` for a request that
+        """The size of the prompt that ``request`` would become at ``upstream``, which is one of
+        several, or at whoever would be asked first. An upstream that is asked gets the caller's
+        own key, if that is what it takes. Raises ``Refusal`` for a request that
         could not be served, and (529) when too many counts are waiting.
         """
         notes = Notes(strict=strict)
         seal = self._seal.of(caller.identity)
+        dialect = (upstream or self.upstream).dialect
         translation = await self.in_thread(
-            lambda: to_chat(
-                request, choice, self.upstream.dialect, notes, seal, edits=edits, hosted=hosted
-            )
+            lambda: to_chat(request, choice, dialect, notes, seal, edits=edits, hosted=hosted)
         )
-        call = UpstreamCall(request=translation.chat, credential=caller.credential)
-        count = await self._measure(call, choice.model, caller.identity)
+        call = UpstreamCall(
+            request=translation.chat,
+            credential=caller.credential,
+            upstream=upstream.name if upstream is not None else None,
+        )
+        count = await self._measure(call, choice.model, dialect, caller.identity)
         if not count.exact:
             notes.add(Action.ESTIMATED, "input_tokens")
         return CountResult(tokens=count.tokens, exact=count.exact, notes=notes)
@@ -142,11 +147,13 @@ class Counter:
         """Drop what waits. A count that runs is finished by its thread and thrown away."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _measure(self, call: UpstreamCall, model: Model, owner: str) -> PromptCount:
+    async def _measure(
+        self, call: UpstreamCall, model: Model, dialect: Dialect, owner: str
+    ) -> PromptCount:
         """The best count there is: the server's own tokenizer where it can be asked, DeepSeek's
         encoder where the model uses it, else a guess.
         """
-        if not (model.encoding and self._dialect.count == "deepseek"):
+        if not (model.encoding and dialect.count == "deepseek"):
             tokens = await self._by_upstream(call)
             if tokens is not None:
                 return PromptCount(tokens, exact=True)
@@ -159,10 +166,6 @@ class Counter:
                 pass  # the upstream will say what is wrong with it; a count need not
         guess = await self.in_thread(lambda: estimate_prompt(call.request))
         return PromptCount(guess, exact=False)
-
-    @property
-    def _dialect(self) -> Dialect:
-        return self.upstream.dialect
 
     async def _by_upstream(self, call: UpstreamCall) -> int | None:
         try:

@@ -15,6 +15,7 @@ from deepseek_messages.translation.request.edits import (
     plan_edits,
     read_edits,
 )
+from deepseek_messages.upstreams.base import Upstream
 from deepseek_messages.wire.messages import MessagesRequest
 
 # Longer conversations are looked through by a thread.
@@ -25,7 +26,12 @@ class RequestCounter(Protocol):
     """What tells the size of a request's prompt."""
 
     async def count(
-        self, request: MessagesRequest, choice: Choice, *, caller: Caller = NOBODY
+        self,
+        request: MessagesRequest,
+        choice: Choice,
+        *,
+        caller: Caller = NOBODY,
+        upstream: Upstream | None = None,
     ) -> CountResult: ...
 
 
@@ -50,11 +56,16 @@ class ContextEditor:
             return None
 
     async def edits(
-        self, request: MessagesRequest, choice: Choice, notes: Notes, caller: Caller
+        self,
+        request: MessagesRequest,
+        choice: Choice,
+        notes: Notes,
+        caller: Caller,
+        upstream: Upstream | None = None,
     ) -> Edits:
-        """The edits of ``request``. Costs nothing for a request that asks for none, and a count
-        of its prompt where an edit depends on its size. Raises ``Refusal`` as a count does, and
-        in strict mode for an edit that cannot be made.
+        """The edits of ``request`` at ``upstream``, as ``Counter.count`` has it. Costs nothing for
+        a request that asks for none, and a count of its prompt where an edit depends on its size.
+        Raises ``Refusal`` as a count does, and in strict mode for an edit that cannot be made.
         """
         quick = Notes(strict=notes.strict)
         if (edits := self.edits_now(request, quick)) is not None:
@@ -63,6 +74,6 @@ class ContextEditor:
         wanted = read_edits(request, notes) or []
         tokens = 0
         if needs_count(wanted, request):
-            counted = await self._counter.count(request, choice, caller=caller)
+            counted = await self._counter.count(request, choice, caller=caller, upstream=upstream)
             tokens = counted.tokens
         return await asyncio.to_thread(plan_edits, request, wanted, tokens, count_text, notes)

@@ -114,10 +114,3 @@ class RoundsAnswer(Answer):
             cache_creation=told.cache_creation + usage.cache_creation_input_tokens,
             output=told.output + usage.output_tokens,
         )
-
-    async def aclose(self) -> None:
-        """As ``Answer.aclose``."""
-        try:
-            await super().aclose()
-        finally:
-            await self._attempt.tools.aclose()

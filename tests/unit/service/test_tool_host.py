@@ -20,7 +20,7 @@ from deepseek_messages.translation.hosted.server_tools import Outcome, ServerToo
 from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.upstreams.route import Need
 from deepseek_messages.wire.messages import MessagesRequest
-from tests.support.answering import answerer_on
+from tests.support.answering import answerer_on, events_of
 from tests.support.fake import FakeUpstream
 from tests.support.gates import WAIT_SECONDS
 
@@ -61,6 +61,20 @@ def test_tools_are_released_when_no_upstream_takes_the_request() -> None:
 
     with pytest.raises(Fault):
         asyncio.run(ask())
+    assert held.closed
+
+
+def test_tools_are_released_behind_an_answer_that_has_no_use_for_them() -> None:
+    """As with ``max_tokens`` 0, or an MCP server all of whose tools are switched off."""
+    held = Held()
+
+    async def ask() -> None:
+        answerer = answerer_on(FakeUpstream())
+        answerer._hosting = held
+        answer = await answerer.answer(parse_request(HELLO), NOBODY, RequestRecord("r"))
+        await events_of(answer)
+
+    asyncio.run(ask())
     assert held.closed
 
 

@@ -5,10 +5,12 @@ from typing import Literal
 from msgspec import Raw
 
 from deepseek_messages.translation.catalogue import Choice
-from deepseek_messages.translation.hosted.structured import SchemaCheck
+from deepseek_messages.translation.hosted.structured import SchemaCheck, schema_of
+from deepseek_messages.translation.notes import Notes
 from deepseek_messages.translation.plan import ReplyPlan, RoundPlan
 from deepseek_messages.translation.request import thinking
 from deepseek_messages.translation.request.blocks import Context
+from deepseek_messages.translation.request.edits import Compact, read_edits
 from deepseek_messages.translation.tools.tools import Choosing
 from deepseek_messages.wire.messages import MessagesRequest
 
@@ -71,6 +73,18 @@ def round_plan(request: MessagesRequest, plan: ReplyPlan, context: Context) -> R
         else None,
         passes_text=dialect.json_schema and bool(request.stream),
         quiet=thinking.quiet_fields(request, dialect),
+    )
+
+
+def may_take_rounds(request: MessagesRequest) -> bool:
+    """Whether some upstream may take several calls for the answer although another does not: what
+    becomes of a prefill, or of a tool, and how many tokens a prompt has, is not the same for all.
+    """
+    choice = request.tool_choice
+    return (
+        schema_of(request) is not None
+        or (choice is not None and choice.type in {"any", "tool"})
+        or any(isinstance(edit, Compact) for edit in read_edits(request, Notes()) or ())
     )
 
 

@@ -16,13 +16,14 @@ from deepseek_messages.translation.catalogue import FLASH, PRO, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, VLLM
 from deepseek_messages.translation.faults import Fault, from_status
 from deepseek_messages.translation.refusals import Refusal
+from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.upstreams.base import Readiness, UpstreamCall
 from deepseek_messages.upstreams.pool.breaker import BreakerLimits, Health
 from deepseek_messages.upstreams.pool.member import MemberState, Place
 from deepseek_messages.upstreams.pool.pool import Pool, PoolOptions
 from deepseek_messages.upstreams.pool.way import PoolRoute
 from deepseek_messages.wire.chat import ChatChunk, ChatRequest, ChunkChoice
-from deepseek_messages.wire.events import ErrorEvent, MessageStart
+from deepseek_messages.wire.events import ErrorEvent, MessageStart, MessageStop
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest, Metadata
 from tests.support.answering import answerer_on, events_of
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
@@ -199,6 +200,49 @@ async def test_the_request_is_translated_for_whoever_gets_it() -> None:
     assert sent["second"].user_id is None
     assert sent["second"].chat_template_kwargs is not None
     assert world.record.model == "my-flash"
+
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+# DeepSeek takes no prefill beside tools, so there the text is all the model's and can be checked.
+PREFILLED = {
+    "model": "deepseek-chat",
+    "max_tokens": 10,
+    "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "{"}],
+    "tools": [{"name": "t", "input_schema": {"type": "object"}}],
+    "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
+}
+
+
+@pytest.mark.parametrize(
+    ("steps", "stream"),
+    [([BOOM, OPEN], True), ([BOOM, OPEN], False), ([OPEN, SILENCE], True)],
+    ids=["stream", "whole", "hedged"],
+)
+async def test_an_answer_is_checked_as_by_whoever_gives_it(steps: list[Any], stream: bool) -> None:
+    """vLLM goes on from the prefill, where nothing is checked."""
+    second = FakeUpstream([text('{"n": "x"}'), FINISH], [text('{"n": 1}'), FINISH])
+    places = {
+        "first": (FakeUpstream(steps, dialect=VLLM), Place(weight=1e9)),
+        "second": (second, Place()),
+    }
+    world = World(places, PoolOptions(hedge_after=3.0))
+    asked = parse_request(msgspec.json.encode(PREFILLED | {"stream": stream}))
+    events = await events_of(await world.answer(asked))
+    assert said(events) == '{"n": 1}'
+    assert isinstance(events[-1], MessageStop)
+    assert world.calls() == {"first": 1, "second": 2}
+
+
+async def test_a_summary_comes_first_where_the_prompt_is_long_enough_for_one() -> None:
+    """By the count of whoever answers; the one before it counted fewer tokens."""
+    edit = {"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 1000}}
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}],
+            "stream": True, "context_management": {"edits": [edit]}}  # fmt: skip
+    second = FakeUpstream([text("Sum"), FINISH], [text("Hello"), FINISH], dialect=VLLM, tokens=2000)
+    world = pair(failing(BOOM, dialect=VLLM, tokens=10), second)
+    events = await events_of(await world.answer(parse_request(msgspec.json.encode(body))))
+    assert said(events) == "Hello"
+    assert world.calls() == {"first": 1, "second": 2}
 
 
 async def test_message_start_that_went_out_early_is_not_repeated() -> None:
