@@ -30,9 +30,16 @@ class Silence:
     """Says nothing until it is closed."""
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Chunks that come together."""
+
+    chunks: Sequence[ChatChunk]
+
+
 OPEN, SILENCE = Open(), Silence()
 
-FakeStep = ChatChunk | Fault | Exception | Wait | Reached | Open | Silence
+FakeStep = ChatChunk | Batch | Fault | Exception | Wait | Reached | Open | Silence
 
 
 def text(words: str) -> ChatChunk:
@@ -136,6 +143,8 @@ class _FakeStream:
             step = self._steps.popleft()
             if isinstance(step, ChatChunk):
                 return [step]
+            if isinstance(step, Batch):
+                return step.chunks
             await _play(step)
         return []
 

@@ -6,17 +6,17 @@ Nobody below knows a caller or a key of ours; nobody above knows the chat protoc
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from deepseek_messages.service.attempts import Attempt, Attempts
+from deepseek_messages.service.attempts import Attempt, Attempts, tokens_of
 from deepseek_messages.service.counted_prompt import CountedPrompt
-from deepseek_messages.service.cut import Spoken
-from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
+from deepseek_messages.service.cut import COUNT_AT_CUT, Spoken, tells_end
+from deepseek_messages.telemetry.record import Outcome, RequestRecord
 from deepseek_messages.translation.answer.relay import Relay
 from deepseek_messages.translation.answer.reply import reply_stream
 from deepseek_messages.translation.answer.response import fold
 from deepseek_messages.translation.answer.stages import Stream
 from deepseek_messages.translation.answer.stream import MessageStream
 from deepseek_messages.translation.answer.whole import whole_message
-from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.notes import Action
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.seal import Seal
@@ -30,10 +30,6 @@ from deepseek_messages.upstreams.base import (
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage
 from deepseek_messages.wire.events import MessageDelta, MessageStart, StreamEvent
 from deepseek_messages.wire.messages import Message, Usage
-
-# Seconds that the last event waits for the prompt's size when the upstream was closed before it
-# told its figures.
-COUNT_AT_CUT = 5.0
 
 
 class State(Enum):
@@ -269,7 +265,7 @@ class Answer:
             events += machine.finish()
             self.state = State.ENDED
         elif machine.complete and not self._told_end:
-            self._told_end = any(map(_tells_end, chunks))
+            self._told_end = tells_end(chunks)
             # Complete without the upstream's word: a stop sequence was found here. What the
             # upstream would still write is not wanted.
             self._cut_short = not self._told_end
@@ -295,13 +291,41 @@ class Answer:
         return await self._attempt.counter.count_output(text, self._attempt.model)
 
     async def whole(self) -> Message:
-        """The answer as one message. Raises ``Fault`` if it does not become whole."""
-        events: list[StreamEvent] = []
-        while batch := await self.read():
-            events += batch
-        if self.fault is not None:
-            raise self.fault
-        return fold(events)
+        """The answer as one message; one that breaks is asked for again where there is another try.
+        Raises as ``opened``, and if it does not become whole.
+        """
+        while True:
+            events: list[StreamEvent] = []
+            while batch := await self.read():
+                events += batch
+            if self.fault is None:
+                return fold(events)
+            await self._open_again(self.fault)
+
+    async def _open_again(self, fault: Fault | Refusal) -> None:
+        """Open the next try, if there is one. Raises ``fault`` if not: also where the model came to
+        its end, or made nonsense of it, since that is billed as a whole answer.
+        """
+        if isinstance(fault, Refusal) or fault.kind is FaultKind.GARBAGE or self._is_paid_for:
+            raise fault
+        if self._stream is not None:
+            await self._stream.aclose()
+        self._tell_tokens()
+        self._forget()
+        self._take(await self._attempts.next(fault))
+        await self.opened()
+
+    @property
+    def _is_paid_for(self) -> bool:
+        """Whether the model came to its end, whatever broke then."""
+        return self._told_end
+
+    def _forget(self) -> None:
+        """It is as if nothing had been asked; what that has cost is told."""
+        self.state, self.fault = State.NEW, None
+        self._stream = self._pushing = self._machine = self._usage = None
+        self._usage_is_final = self._told_end = self._cut_short = False
+        self._record.first_event = None
 
     async def fail(self, fault: Fault | Refusal) -> list[StreamEvent]:
         """End the answer: what closes the open block, and one ``error`` event."""
@@ -341,7 +365,7 @@ class Answer:
         if self._machine is not None and not self._usage_is_final:
             usage = self._machine.so_far()
         if usage is not None:
-            self._record.tokens = _tokens(usage)
+            self._record.spend(tokens_of(usage))
 
     @property
     def ended(self) -> bool:
@@ -374,16 +398,3 @@ class Answer:
                 self._usage = event.message.usage
         if self.state is State.ENDED and self.fault is None:
             self._record.outcome = Outcome.SERVED
-
-
-def _tells_end(chunk: ChatChunk) -> bool:
-    return any(choice.finish_reason for choice in chunk.choices or ())
-
-
-def _tokens(usage: Usage) -> Tokens:
-    return Tokens(
-        input=usage.input_tokens,
-        cache_read=usage.cache_read_input_tokens,
-        cache_creation=usage.cache_creation_input_tokens,
-        output=usage.output_tokens,
-    )

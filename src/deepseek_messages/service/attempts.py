@@ -8,7 +8,8 @@ from deepseek_messages.prompt.estimate import estimate_prompt
 from deepseek_messages.service.hedging import open_hedged
 from deepseek_messages.service.hosting import ToolRunner
 from deepseek_messages.service.prompt_size import PromptCounter, PromptSize
-from deepseek_messages.telemetry.record import RequestRecord
+from deepseek_messages.telemetry.record import RequestRecord, Tokens
+from deepseek_messages.translation.answer.usage import to_usage
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.notes import Notes
@@ -17,6 +18,7 @@ from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.upstreams.base import ChatStream, Upstream, UpstreamCall
 from deepseek_messages.upstreams.pool.retries import is_overflow
 from deepseek_messages.upstreams.route import Route
+from deepseek_messages.wire.messages import Usage
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -71,6 +73,9 @@ class Attempts:
         of all that the prompt is too long: a client can do something about that. Raises
         ``Refusal`` as ``first``.
         """
+        if fault.usage is not None:
+            told = to_usage(fault.usage, prompt_tokens=None, output_estimate=0)
+            self._record.spend(tokens_of(told))
         if is_overflow(fault):
             self._overflow = fault
         if not await self._again(fault):
@@ -107,3 +112,13 @@ class Attempts:
         finally:  # translating tells the record who is asked; it is not known yet who answers
             self._record.upstream, self._record.model = asked
         return attempt if attempt.tokens() <= attempt.model.context_window else None
+
+
+def tokens_of(usage: Usage) -> Tokens:
+    """The same for the record."""
+    return Tokens(
+        input=usage.input_tokens,
+        cache_read=usage.cache_read_input_tokens,
+        cache_creation=usage.cache_creation_input_tokens,
+        output=usage.output_tokens,
+    )

@@ -7,6 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.wire.chat import ChatChunk, ChatUsage, CompletionTokensDetails
 
+# Seconds that the last event waits for the prompt's size when the upstream was closed before it
+# told its figures.
+COUNT_AT_CUT = 5.0
+
 CountText = Callable[[str], Awaitable[int | None]]
 
 
@@ -46,3 +50,8 @@ class Spoken:
             completion_tokens=thought + rest,
             completion_tokens_details=details,
         )
+
+
+def tells_end(chunks: Iterable[ChatChunk]) -> bool:
+    """Whether the upstream says there that its answer has ended."""
+    return any(choice.finish_reason for chunk in chunks for choice in chunk.choices or ())

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from deepseek_messages.prompt.estimate import estimate_prompt
 from deepseek_messages.service.answer import Answer, State
+from deepseek_messages.service.attempts import tokens_of
 from deepseek_messages.service.cut import Spoken
-from deepseek_messages.telemetry.record import Tokens
 from deepseek_messages.translation.answer.stages import Stream
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.translation.hosted.compacted import Compacted
@@ -105,12 +105,14 @@ class RoundsAnswer(Answer):
     def _tell_tokens(self) -> None:
         """With those of a summary, which the client is told of apart."""
         super()._tell_tokens()
-        if not isinstance(self._rounds, Compacted) or (usage := self._rounds.summary_usage) is None:
-            return
-        told = self._record.tokens or Tokens()
-        self._record.tokens = Tokens(
-            input=told.input + usage.input_tokens,
-            cache_read=told.cache_read + usage.cache_read_input_tokens,
-            cache_creation=told.cache_creation + usage.cache_creation_input_tokens,
-            output=told.output + usage.output_tokens,
-        )
+        if isinstance(self._rounds, Compacted) and self._rounds.summary_usage is not None:
+            self._record.spend(tokens_of(self._rounds.summary_usage))
+
+    @property
+    def _is_paid_for(self) -> bool:
+        """A later call follows from one that was, and from what tools have done."""
+        return super()._is_paid_for or self._call is not self._attempt.call
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._rounds = None

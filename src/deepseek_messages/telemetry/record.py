@@ -22,7 +22,9 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Tokens:
-    """The usage of one answer, as the client was told it."""
+    """What an answer has cost: the usage that the client was told, and that of tries of which it
+    saw nothing.
+    """
 
     input: int = 0
     cache_read: int = 0
@@ -55,6 +57,16 @@ class RequestRecord:
     started: float = field(default_factory=time.monotonic)
     first_event: float | None = None
     ended: float | None = None
+
+    def spend(self, tokens: Tokens) -> None:
+        """Add what an answer, or a try at it, has cost."""
+        spent = self.tokens or Tokens()
+        self.tokens = Tokens(
+            input=spent.input + tokens.input,
+            cache_read=spent.cache_read + tokens.cache_read,
+            cache_creation=spent.cache_creation + tokens.cache_creation,
+            output=spent.output + tokens.output,
+        )
 
     def mark_first_event(self) -> None:
         """Remember when the first event or the whole answer was ready; later calls do nothing."""

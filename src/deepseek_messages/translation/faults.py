@@ -15,6 +15,7 @@ from typing import Any
 
 from deepseek_messages.translation.overflow import anthropic_wording
 from deepseek_messages.translation.rate_limits import rate_limits
+from deepseek_messages.wire.chat import ChatUsage
 from deepseek_messages.wire.errors import STATUS_TO_TYPE, ErrorDetail, ErrorType
 
 
@@ -60,6 +61,7 @@ class Fault(Exception):
         self.should_retry = should_retry
         self.transient = transient
         self.rate_limits: tuple[tuple[str, str], ...] = ()
+        self.usage: ChatUsage | None = None  # of an answer that is lost, if it was told
         super().__init__(message)
 
     def detail(self) -> ErrorDetail:

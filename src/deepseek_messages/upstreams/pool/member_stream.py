@@ -46,6 +46,7 @@ class MemberStream:
             batch = await self._inner.read()
             for chunk in batch:
                 if (fault := _fault_of(chunk)) is not None and not any(map(_speaks, chunks)):
+                    fault.usage = next((each.usage for each in batch if each.usage), None)
                     raise fault
                 chunks.append(chunk)
             if not batch:
