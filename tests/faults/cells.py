@@ -199,6 +199,11 @@ WHOLE: dict[str, tuple[Sequence[Step], str, Outcome]] = {
     "reset in the middle": ([JSON_HEAD, chunk(BODY[:40]), Reset()], "", FaultKind.CUT),
     "close in the middle": ([JSON_HEAD, chunk(BODY[:40]), Cut()], "", FaultKind.CUT),
     "silence in the middle": ([JSON_HEAD, chunk(BODY[:40]), Stall()], "", FaultKind.TIMEOUT),
+    "a body without end": (
+        [JSON_HEAD, chunk(BODY[:40]), Trickle(chunk(b" "))],
+        "",
+        FaultKind.TIMEOUT,
+    ),
     "length not reached": ([answer(BODY)[:-10], Cut()], "", FaultKind.CUT),
     "truncated JSON": ([answer(BODY[:-10])], "", FaultKind.GARBAGE),
     "an empty body": ([answer(b"")], "", FaultKind.GARBAGE),

@@ -51,9 +51,13 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
     first_byte_timeout: Annotated[
         Seconds, Meta(description="Longest wait for the first byte of an answer.")
     ] = limits.FIRST_BYTE_TIMEOUT
-    idle_timeout: Annotated[Seconds, Meta(description="Longest silence within an answer.")] = (
-        limits.IDLE_TIMEOUT
-    )
+    idle_timeout: Annotated[
+        Seconds,
+        Meta(
+            description="Longest silence within an answer; one in a single piece has as long for "
+            "all that follows its first byte."
+        ),
+    ] = limits.IDLE_TIMEOUT
     proxy_from_env: Annotated[
         bool, Meta(description="Obey HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
     ] = True

@@ -121,6 +121,7 @@ class HttpChatStream:
             raise garbage_fault(self._reply.origin, "a web page instead of a chat completion")
         if visible.startswith((b"{", b"[")):
             self._state = _State.WHOLE
+            self._reply.begun()  # once: it was written in one piece, and is not to trickle for ever
             return self._more(visible)
         self._state = _State.FRAMES
         return self._frames(data)
@@ -134,7 +135,6 @@ class HttpChatStream:
         return chunks
 
     def _more(self, data: bytes) -> list[ChatChunk]:
-        self._reply.begun()
         self._whole += data
         if len(self._whole) > MAX_ANSWER_BYTES:
             raise garbage_fault(self._reply.origin, "a body larger than any chat completion")

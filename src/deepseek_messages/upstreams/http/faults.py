@@ -26,8 +26,10 @@ def first_byte_timeout(origin: str, seconds: float) -> Fault:
 
 
 def idle_timeout(origin: str, seconds: float) -> Fault:
-    """The server stopped in the middle of its answer, with the connection open."""
-    return faults.timeout(f"the upstream {origin} sent nothing for {seconds:g} s in mid-answer")
+    """The server stopped in the middle of its answer, with the connection open, or did not come to
+    the end of one that it sends in one piece.
+    """
+    return faults.timeout(f"the upstream {origin} stalled for {seconds:g} s in mid-answer")
 
 
 def cut_fault(origin: str) -> Fault:

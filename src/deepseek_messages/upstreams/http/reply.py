@@ -35,7 +35,8 @@ class HttpReply(Protocol):
 
     def begun(self) -> None:
         """Content has come: from now on only the time until there is more is limited. Whoever reads
-        calls it each time; what merely keeps the connection alive does not count.
+        calls it each time; what merely keeps the connection alive does not count. Of content that
+        is sent in one piece it is called once.
         """
         ...
 
