@@ -136,7 +136,7 @@ async def test_only_content_ends_a_silence() -> None:
     connection.data_received(b": keep-alive\n\n")
     assert stream.read_now() is None
     assert connection._due == first
-    assert "nothing for 60 s" in reply.overdue().message
+    assert "stalled for 60 s" in reply.overdue().message
     connection.data_received(delta(content="lo"))
     assert stream.read_now()
     assert stream.read_now() is None
@@ -162,7 +162,7 @@ async def test_a_reader_that_is_slow_is_no_silence_of_the_server() -> None:
     assert not line.transport.aborted
     line.hours.passes(1)
     assert line.transport.aborted
-    with pytest.raises(Fault, match="nothing for 60 s"):
+    with pytest.raises(Fault, match="stalled for 60 s"):
         stream.read_now()
 
 
