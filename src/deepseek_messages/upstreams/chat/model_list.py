@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from deepseek_messages.translation.catalogue import KNOWN_MODELS, Model, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, LLAMA_CPP, OLLAMA, SGLANG, Dialect
 from deepseek_messages.translation.faults import Fault
-from deepseek_messages.translation.limits import MAX_SHOWN_MODELS, MODELS_TTL
+from deepseek_messages.translation.limits import MAX_SHOWN_MODELS, MODELS_TTL, READINESS_TTL
 from deepseek_messages.upstreams.http.faults import garbage_fault
 from deepseek_messages.upstreams.http.probe import Probe
 
@@ -29,25 +29,36 @@ class ModelList:
         self._models: Sequence[Model] = ()
         self._until = float("-inf")
         self._asking = asyncio.Lock()
+        self._vain = 0  # how often it was asked for in vain
+        self._fault: Fault | None = None  # why, the last time
 
     def known(self) -> Sequence[Model] | None:
         """The list while it is fresh."""
         return self._models if self._clock() < self._until else None
 
     async def get(self, dialect: Dialect) -> Sequence[Model]:
-        """The list, asked for again when it is old; an old one if the server does not answer.
-        Raises ``Fault`` when there never was an answer.
+        """The list, asked for again when it is old; an old one, for a while, if the server does not
+        answer. Raises ``Fault`` when there never was an answer; whoever waits while it is asked
+        for in vain has the same one.
         """
         if (known := self.known()) is not None:
             return known
+        vain = self._vain
         async with self._asking:
             if self._clock() >= self._until:
-                try:
-                    await self.refresh(dialect)
-                except Fault:
-                    if not self._models:
-                        raise
+                if self._fault is not None and self._vain > vain:
+                    raise self._fault
+                await self._refresh_if_possible(dialect)
         return self._models
+
+    async def _refresh_if_possible(self, dialect: Dialect) -> None:
+        try:
+            await self.refresh(dialect)
+        except Fault as fault:
+            if not self._models:
+                self._vain, self._fault = self._vain + 1, fault
+                raise
+            self._until = self._clock() + READINESS_TTL
 
     async def refresh(self, dialect: Dialect) -> None:
         """Ask now. Raises ``Fault``."""

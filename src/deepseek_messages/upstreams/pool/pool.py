@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -32,6 +33,9 @@ from deepseek_messages.upstreams.route import Need
 
 # A client that finds everything full comes back after so many seconds.
 FULL_RETRY_AFTER = 1.0
+
+# Seconds that a list of models waits for a member whose models are known already.
+LIST_PATIENCE = 0.3
 
 
 class PoolOptions(Struct, frozen=True, kw_only=True):
@@ -164,10 +168,11 @@ class Pool:
         return await self._member_of(call).open(call)
 
     async def models(self) -> Sequence[Model]:
-        """What the members serve: each id once, with the longest context that it has anywhere.
+        """What the members serve: each id once, with the longest context that it has anywhere. A
+        member that says nothing now serves what it last said: whoever asks has little patience.
         Raises ``Fault`` when no member can say.
         """
-        lists = await asyncio.gather(*(_models_or_fault(member) for member in self._in_order))
+        lists = await self._lists()
         found: dict[str, Model] = {}
         for model in (
             model for listed in lists if not isinstance(listed, Fault) for model in listed
@@ -178,6 +183,27 @@ class Pool:
         if not found and isinstance(lists[0], Fault):
             raise lists[0]
         return list(found.values())
+
+    async def _lists(self) -> list[Sequence[Model] | Fault]:
+        """What each serves, in order: waits a moment for those whose models are known, or who were
+        asked in vain where others' are, and for all others as long as it takes.
+        """
+        loop = asyncio.get_running_loop()
+        asked = {loop.create_task(_models_or_fault(member)): member for member in self._in_order}
+        hopeful = [
+            task for task, member in asked.items() if not (member.served or member.state.reason)
+        ]
+        try:
+            await asyncio.wait(asked, timeout=LIST_PATIENCE)
+            if hopeful:
+                await asyncio.wait(hopeful)
+            if not any(member.served for member in self.members):
+                await asyncio.wait(asked)
+            return [
+                task.result() if task.done() else member.served for task, member in asked.items()
+            ]
+        finally:
+            await _let_go({task for task in asked if not task.done()})
 
     async def count_tokens(self, call: UpstreamCall) -> int | None:
         """As the member counts that the call was made for."""
@@ -269,7 +295,7 @@ def _is_ready(task: asyncio.Task[Readiness]) -> bool:
     return task.done() and not task.cancelled() and task.result().ready
 
 
-async def _let_go(tasks: set[asyncio.Task[Readiness]]) -> None:
+async def _let_go(tasks: set[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     if tasks:

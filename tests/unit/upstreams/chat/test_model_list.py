@@ -1,5 +1,6 @@
 """Model lists of the servers, read into catalogue records."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -129,6 +130,35 @@ async def test_an_old_list_is_better_than_none() -> None:
             server.status = 503
             clock.now += 301
             assert await upstream.models() == first
+
+
+async def test_an_old_list_is_believed_for_a_while_when_it_was_asked_for_in_vain() -> None:
+    """Or else every request to a server that lists nothing waits for its list."""
+    server, clock = Server(models=listing("a")), Clock()
+    with serve_app(server.app()) as running:
+        async with connected(running.url, clock=clock) as upstream:
+            await upstream.models()
+            server.status, clock.now = 500, clock.now + 301
+            for _ in range(3):
+                assert [model.id for model in await upstream.models()] == ["a"]
+            assert server.asked.count("/models") == 2
+            clock.now += 6
+            await upstream.models()
+            assert server.asked.count("/models") == 3
+
+
+async def test_who_waits_for_a_list_while_it_is_asked_for_in_vain_does_not_ask_again() -> None:
+    server = Server(models=listing("a"))
+    server.status = 500
+    with serve_app(server.app()) as running:
+        async with connected(running.url) as upstream:
+            asking = [upstream.models() for _ in range(5)]
+            told = await asyncio.gather(*asking, return_exceptions=True)
+            assert [type(each) for each in told] == [Fault] * 5
+            assert server.asked.count("/models") == 1
+            with pytest.raises(Fault):
+                await upstream.models()
+            assert server.asked.count("/models") == 2
 
 
 async def test_the_configured_model_comes_first() -> None:
