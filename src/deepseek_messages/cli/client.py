@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from deepseek_messages.settings import Settings
+from deepseek_messages.settings import Settings, UpstreamKind, UpstreamSettings
 from deepseek_messages.translation.catalogue import FLASH, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, by_host
 
@@ -83,19 +83,29 @@ def base_url(settings: Settings, address: str | None = None) -> str:
 
 
 def window_of(settings: Settings) -> int | None:
-    """The window of the model that these settings serve, without asking anybody, in tokens."""
-    match settings.upstream_kind:
+    """The window of the model that these settings serve, without asking anybody, in tokens. Of
+    several upstreams the longest counts, where a prompt that is too long for others goes; it is not
+    known as long as that of one of them is not.
+    """
+    if settings.upstream_kind != "pool":
+        return _window(settings, settings.upstream_kind, settings.upstream)
+    windows = [
+        member.context_window or _window(settings, member.resolved_kind, member)
+        for member in settings.upstreams
+    ]
+    return None if None in windows else max(filter(None, windows), default=None)
+
+
+def _window(settings: Settings, kind: UpstreamKind, upstream: UpstreamSettings) -> int | None:
+    match kind:
         case "embedded":
             return settings.embedded.context or PACKAGED_WINDOWS.get(settings.embedded.model)
         case "double":
             return FLASH.context_window
-        case "chat" | "tokens" if settings.upstream.model:
-            return describe(settings.upstream.model).context_window
-        case "pool":
-            windows = (member.context_window for member in settings.upstreams)
-            return max((window for window in windows if window), default=None)
+        case "chat" | "tokens" if upstream.model:
+            return describe(upstream.model).context_window
         case "chat" | "tokens":
-            host = urlsplit(settings.upstream.url).hostname or ""
+            host = urlsplit(upstream.url).hostname or ""
             return FLASH.context_window if by_host(host) is DEEPSEEK else None
 
 

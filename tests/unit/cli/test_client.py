@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from deepseek_messages.cli.client import Token, base_url, served_window, token_for, window_of
-from deepseek_messages.settings import load_settings
+from deepseek_messages.settings import MemberSettings, Secret, Settings, load_settings
 
 
 class _Models(BaseHTTPRequestHandler):
@@ -78,6 +78,27 @@ def test_window_without_asking(
     env: dict[str, str], flags: dict[str, object], window: int | None
 ) -> None:
     assert window_of(load_settings(None, env, flags)) == window
+
+
+VLLM = MemberSettings(name="vllm", base_url="http://v.example:8000/v1", context_window=131_072)
+UNKNOWN = MemberSettings(name="other", base_url="http://o.example:8000/v1")
+HOSTED = MemberSettings(name="deepseek", api_key=Secret("sk-1"))
+INSIDE = MemberSettings(name="inside", kind="embedded")
+
+
+@pytest.mark.parametrize(
+    ("members", "window"),
+    [
+        ((HOSTED, VLLM, INSIDE), 1_048_576),
+        ((VLLM, INSIDE), 131_072),
+        ((INSIDE, INSIDE), 8_192),
+        ((VLLM, UNKNOWN), None),  # it may be longer
+    ],
+)
+def test_window_of_several_is_the_longest_that_is_served(
+    members: tuple[MemberSettings, ...], window: int | None
+) -> None:
+    assert window_of(Settings(upstreams=members)) == window
 
 
 @pytest.mark.parametrize(
