@@ -114,8 +114,8 @@ class Network:
         json: Any = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        """The JSON that a provider answers. Raises ``WebError``."""
+    ) -> dict[str, Any]:
+        """The JSON object that a provider answers. Raises ``WebError``, also for other JSON."""
         try:
             async with (
                 self._session() as session,
@@ -127,8 +127,8 @@ class Network:
                     raise WebError("too_many_requests")
                 if answer.status >= 300:
                     raise WebError("unavailable")
-                return msgspec.json.decode(await _body(answer, "unavailable"))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+                return _object(await _body(answer, "unavailable"))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError):
             raise WebError("unavailable") from None
 
     async def fetch(self, url: str, allows: Callable[[str], bool]) -> Page:
@@ -200,3 +200,11 @@ async def _body(answer: aiohttp.ClientResponse, too_large: str) -> bytes:
         if len(body) > MAX_PAGE_BYTES:
             raise WebError(too_large)
     return bytes(body)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Raises ``WebError`` for JSON that is no object."""
+    value = msgspec.json.decode(body)
+    if not isinstance(value, dict):
+        raise WebError("unavailable")
+    return value

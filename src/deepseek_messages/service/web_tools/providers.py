@@ -98,10 +98,9 @@ class DeepSeekTools:
     async def _post(self, tool: str, body: Any, credential: str | None) -> dict[str, Any]:
         key = self._api_key or (credential if self._passes else None)
         headers = {"authorization": f"Bearer {key}"} if key else None
-        answer = await self._network.ask(
+        return await self._network.ask(
             "POST", f"{self._url}/v1/tools/{tool}", json=body, headers=headers
         )
-        return answer if isinstance(answer, dict) else {}
 
 
 class Searxng:
@@ -154,8 +153,8 @@ class Brave:
         answer = await self._network.ask(
             "GET", f"{self._url}/res/v1/web/search", params=params, headers=self._headers
         )
-        web = answer.get("web") if isinstance(answer, dict) else None
-        return _results(web, ("results",))
+        web = answer.get("web")
+        return _results(web if isinstance(web, dict) else {}, ("results",))
 
 
 class DirectFetch:
@@ -170,9 +169,9 @@ class DirectFetch:
         return await asyncio.to_thread(read_page, page)
 
 
-def _results(answer: Any, keys: Sequence[str]) -> list[Found]:
+def _results(answer: Mapping[str, Any], keys: Sequence[str]) -> list[Found]:
     """The results in an answer, whatever their fields are called."""
-    listed: Any = next((answer[key] for key in keys if key in answer), []) if answer else []
+    listed: Any = next((answer[key] for key in keys if key in answer), [])
     found = []
     for each in listed if isinstance(listed, list) else []:
         url = _first(each, ("url", "link")) if isinstance(each, dict) else None

@@ -133,7 +133,7 @@ class ModelList:
         windows = {
             entry.get("name"): _number(entry.get("context_length"))
             for entry in (running if isinstance(running, list) else [])
-            if isinstance(entry, dict)
+            if isinstance(entry, dict) and isinstance(entry.get("name"), str)
         }
         shown = [await self._shown(model) for model in models[:MAX_SHOWN_MODELS]]
         return [_sized(model, windows.get(model.id)) for model in shown]

@@ -215,6 +215,18 @@ async def test_llama_cpp_props_tell_the_slots_window_and_its_eyes() -> None:
     assert (model.sees, model.thinks) == (True, True)
 
 
+@pytest.mark.parametrize("said", [None, 7, "x", [], [7], {}, {"models": 7}, {"models": [
+    7, None, {"name": None}, {"name": ["m"]}, {"name": "m", "context_length": "4"}]},
+    {"default_generation_settings": 7, "modalities": [], "chat_template": 7,
+     "capabilities": 7, "model_info": [1], "has_image_understanding": 1}])  # fmt: skip
+@pytest.mark.parametrize("dialect", [LLAMA_CPP, OLLAMA, SGLANG], ids=lambda each: each.name)
+async def test_what_else_a_server_says_may_have_any_shape(dialect: Any, said: Any) -> None:
+    server = Server(models=listing("m"), props=said, ps=said, show=said, model_info=said)
+    with serve_app(server.app()) as running:
+        async with connected(running.url, dialect=dialect) as upstream:
+            assert [model.id for model in await upstream.models()] == ["m"]
+
+
 @pytest.mark.parametrize(
     ("name", "info", "sees"),
     [
