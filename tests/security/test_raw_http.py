@@ -29,6 +29,7 @@ from tests.support.app import Served
 from tests.support.gates import WAIT_SECONDS
 
 MAX_ANSWER = 100_000
+CLOSED = b"\r\nconnection: close"
 
 
 def connect(s: Served) -> socket.socket:
@@ -68,6 +69,7 @@ def test_hostile_bytes(server: Callable[..., Served], case: Case) -> None:
         envelope, _ = json.JSONDecoder().raw_decode(body.decode())
         assert envelope["type"] == "error"
         assert f"request-id: {envelope['request_id']}".encode() in head
+        assert not case.closes or CLOSED in head, "an idle connection is closed, too, in the end"
         assert s.upstream.played == []
     assert b"deepseek_messages_" not in answer, "a smuggled request was answered"
     assert s.client.get("/healthz").status == 200

@@ -14,7 +14,7 @@ import pytest
 
 from deepseek_messages.web.protocol import BoundedProtocol
 from tests.security.raw_cases import CASES, CLOSE, GET, LENGTH, POST, PROMPT, SMUGGLED, Case
-from tests.security.test_raw_http import MAX_ANSWER, connect, whole
+from tests.security.test_raw_http import CLOSED, MAX_ANSWER, connect, whole
 from tests.support.app import Served
 from tests.support.gates import WAIT_SECONDS
 
@@ -108,6 +108,7 @@ def check(s: Served, case: Case, answer: bytes) -> None:
     if status >= 400:
         envelope, _ = json.JSONDecoder().raw_decode(body.decode())
         assert f"request-id: {envelope['request_id']}".encode() in head
+        assert not case.closes or CLOSED in head, "an idle connection is closed, too, in the end"
         assert s.upstream.played == []
     assert b"deepseek_messages_" not in answer, "a smuggled request was answered"
 

@@ -72,6 +72,8 @@ class Guard:
         """Check Host and Origin; note what a browser may read. For every request, any route."""
         hosts = [value for name, value in exchange.scope["headers"] if name.lower() == b"host"]
         if len(hosts) > 1 or (not hosts and exchange.scope["http_version"] != "1.0"):
+            # As after any malformed head: what follows may be meant otherwise, too.
+            exchange.extra_headers.append((b"connection", b"close"))
             raise Refusal("host: exactly one Host header is required (RFC 9112 §3.2)")
         origin = exchange.headers.get("origin")
         if origin is not None and origin.lower() in self._origins:

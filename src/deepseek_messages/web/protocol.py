@@ -207,10 +207,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole; the application takes over. Raises ``ValueError``, which makes the
-        parser give up, for a version that is not spoken here.
+        parser give up, for a version that is not spoken here, and for a target that is no path
+        (RFC 9112 §3.2): those are for proxies, and name a host besides the one that is checked.
         """
         if self.parser.get_http_version() not in VERSIONS:
             raise ValueError("unknown version")
+        if not self.url.startswith(b"/") and self.url != b"*":
+            raise ValueError("not a proxy")
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise ValueError("not a proxy")
