@@ -132,11 +132,11 @@ def test_a_worker_that_cannot_read_the_keys_waits_for_them(tmp_path: Path) -> No
         write_private(keys, (good + "damaged\n").encode())  # the other never sees half of it
         dead = min(workers_of(program.process.pid))
         os.kill(dead, signal.SIGKILL)
-        while "waits for the keys" not in (tmp_path / "log").read_text():
+        while "worker waits" not in (tmp_path / "log").read_text():
             assert program.process.poll() is None
         assert program.client.get("/v1/models").status == 200  # of the other, as before
         write_private(keys, good.encode())
-        while (tmp_path / "log").read_text().count("has the keys") == 0:
+        while (tmp_path / "log").read_text().count("worker has its settings") == 0:
             assert program.process.poll() is None
         program.process.send_signal(signal.SIGTERM)
         assert program.process.wait(WAIT_SECONDS) == 0

@@ -149,3 +149,33 @@ def test_new_upstreams_and_keys_reach_every_worker_and_no_stream_is_cut(
 
 # What follows the first word of a stream that nothing disturbs.
 REST = ["content_block_delta", "content_block_stop", "message_delta", "message_stop"]
+
+
+def test_a_worker_that_is_replaced_takes_back_no_key_that_the_others_have_dropped(
+    tmp_path: Path,
+) -> None:
+    """While nobody can tell what holds now, it waits: the start's settings are out of date."""
+    with ExitStack() as stack:
+        made, url = stack.enter_context(upstream())
+        made.go_on.set()
+        settings = Reloading(tmp_path, 0)
+        settings.write(url, "dsm-old")
+        program = stack.enter_context(serve_config(settings.config))
+        old, new = keyed(program, "dsm-old"), keyed(program, "dsm-new")
+        settings.write(url, "dsm-new")
+        program.process.send_signal(signal.SIGHUP)
+        one, other = workers_of(program.process.pid)
+        for silenced in (one, other):
+            with stopped(silenced):
+                until(lambda: new.post(HELLO).status == 200, new)
+
+        settings.config.write_text("not toml")
+        os.kill(one, signal.SIGKILL)
+        until(lambda: "worker waits" in (tmp_path / "log").read_text(), new)
+        assert new.post(HELLO).status == 200  # of the other, as before
+
+        settings.write(url, "dsm-new")
+        until(lambda: "worker has its settings" in (tmp_path / "log").read_text(), new)
+        with stopped(other):
+            assert new.post(HELLO).status == 200
+            assert old.post(HELLO).status == 401

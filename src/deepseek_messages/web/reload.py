@@ -33,19 +33,27 @@ KEY_SECTIONS = ("auth",)
 TOOL_SECTIONS = ("tools", "upstream")
 
 
-def renewed(settings: Settings, source: Source | None) -> Settings:
+def reread(settings: Settings, source: Source | None) -> Settings:
     """``settings`` with what a reload would change by now, for a process that starts later than
-    the others; unchanged when the settings cannot be read.
+    the others. Raises ``SettingsError`` when they cannot be read.
     """
     try:
         new = source.read() if source is not None else settings
     except SettingsError:
-        return settings
-    except Exception as error:  # noqa: BLE001 - a worker that is missing is worse
+        raise
+    except Exception as error:
         log_bug(error)
-        return settings
+        raise SettingsError("the settings could not be read") from error
     names = {*UPSTREAM_SECTIONS, *KEY_SECTIONS, *TOOL_SECTIONS}
     return replace(settings, **{name: getattr(new, name) for name in names})
+
+
+def renewed(settings: Settings, source: Source | None) -> Settings:
+    """As ``reread``; unchanged when the settings cannot be read."""
+    try:
+        return reread(settings, source)
+    except SettingsError:
+        return settings
 
 
 class Reloader:

@@ -16,14 +16,14 @@ import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from deepseek_messages.settings import ServerSettings, Settings, Source
+from deepseek_messages.settings import ServerSettings, Settings, SettingsError, Source
 from deepseek_messages.store.keys import KeyFile, KeyFileError
 from deepseek_messages.store.models import ModelError
 from deepseek_messages.telemetry.logs import flush, log
 from deepseek_messages.translation.limits import MAX_UNSENT_BYTES
 from deepseek_messages.upstreams.places import Board, Places, SharedPlaces
 from deepseek_messages.web.app import create_app, keyring_of, keys_file_of
-from deepseek_messages.web.reload import hangups_wait, renewed
+from deepseek_messages.web.reload import hangups_wait, reread
 from deepseek_messages.web.upstreams import Progress
 from deepseek_messages.web.workers import WorkersError, run_workers
 
@@ -51,8 +51,8 @@ MOST_NAMES = 100_000
 # How often a thread that serves is looked at while it starts, in seconds.
 READY_POLL = 0.1
 
-# How often a file of keys that cannot be read is tried again, in seconds.
-KEYS_POLL = 1.0
+# How often settings or a file of keys that cannot be used are tried again, in seconds.
+SETTINGS_POLL = 1.0
 
 
 class ServeError(Exception):
@@ -92,13 +92,12 @@ def serve(
         board = Board(workers, names_at_a_time(settings.server))
 
         def work(number: int, ready: Callable[[], None]) -> None:
-            """As the workers that have read the settings again since the start."""
-            now, places = _renewed_with_keys(settings, source), SharedPlaces(board, number)
-            try:
-                server = _server(now, ready, progress, source, places)
-            except ServeError:  # they could not use them either
-                server = _server(settings, ready, progress, source, places)
-            _run(server, listener)
+            places = SharedPlaces(board, number)
+
+            def make(now: Settings) -> _Server:
+                return _server(now, ready, progress, source, places)
+
+            _run(_worker(settings, source, make), listener)
 
         try:
             run_workers(workers, work, lambda: on_ready(info), board.wipe, listener.close)
@@ -106,25 +105,32 @@ def serve(
             raise ServeError(str(error)) from error
 
 
-def _renewed_with_keys(settings: Settings, source: Source | None) -> Settings:
-    """As ``renewed``, once the file of keys can be read. It may be damaged when a worker is
-    replaced: the others go on with what they know, and must not be ended for it.
+def _worker(
+    settings: Settings, source: Source | None, make: Callable[[Settings], "_Server"]
+) -> "_Server":
+    """A worker's server, made of the settings as they are now: the others may have read them
+    again since the start. When one is replaced, these or the file of keys may be damaged. It waits
+    then: the others go on with what they know, and the settings of the start may let in whom they
+    no longer do. Raises ``ServeError`` where it is the settings of the start that cannot be used.
     """
     waited = False
     while True:
-        now = renewed(settings, source)
+        now = settings
         try:
+            now = reread(settings, source)
             keyring_of(now)
-        except KeyFileError as error:
+            server = make(now)
+        except (SettingsError, KeyFileError, ServeError) as error:
+            if isinstance(error, ServeError) and now == settings:
+                raise
             if not waited:
-                log().error("worker waits for the keys", why=str(error))
+                log().error("worker waits for its settings", why=str(error))
             waited = True
-            time.sleep(KEYS_POLL)
-        else:
-            break
-    if waited:
-        log().info("worker has the keys")
-    return now
+            time.sleep(SETTINGS_POLL)
+            continue
+        if waited:
+            log().info("worker has its settings")
+        return server
 
 
 def names_at_a_time(server: ServerSettings) -> int:
