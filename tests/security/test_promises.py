@@ -20,6 +20,7 @@ from deepseek_messages.web.app import create_app
 from tests.support.app import Served, served, settings_for
 from tests.support.client import HELLO, Client
 from tests.support.servers import Cut, ReadRequest, answer, raw_upstream, serve_app
+from tests.support.serving import serve_config
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
@@ -199,3 +200,14 @@ def test_a_server_that_crashes_leaves_no_core_dump(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGABRT
     assert done.stdout.strip() in ("(1, 1)", "(0, 0)")  # 0 where the system allows no more
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_server_that_serves_may_not_dump(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(
+        f'state_dir = "{tmp_path}"\n[server]\nport = 0\n[upstream]\nkind = "double"\n'
+    )
+    with serve_config(config) as program:
+        limits = Path(f"/proc/{program.process.pid}/limits").read_text()
+    assert re.search(r"^Max core file size +(1 +1|0 +0) ", limits, re.MULTILINE), limits
