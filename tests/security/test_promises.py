@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,8 +20,16 @@ from deepseek_messages.store import keys
 from deepseek_messages.store.keys import Keyring, digest_of
 from deepseek_messages.web.app import create_app
 from tests.support.app import Served, served, settings_for
-from tests.support.client import HELLO, Client
-from tests.support.servers import Cut, ReadRequest, answer, raw_upstream, serve_app
+from tests.support.client import HELLO, STREAM, Client
+from tests.support.servers import (
+    Cut,
+    ReadRequest,
+    answer,
+    chunk,
+    chunked_sse_head,
+    raw_upstream,
+    serve_app,
+)
 from tests.support.serving import serve_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +121,44 @@ def test_a_redirect_of_the_upstream_is_not_followed_and_its_target_gets_no_key(
                 reply = Client(running.host, running.port).post(HELLO)
     assert reply.status == 502
     assert elsewhere.connections == []
+
+
+def in_a_stream(body: bytes) -> bytes:
+    return chunked_sse_head() + chunk(b"data: " + body + b"\n\n") + chunk(b"")
+
+
+ECHOED = b'{"error": {"message": "no such key: Bearer %b, given as %b"}}'
+ECHOES: dict[str, tuple[str, dict[str, Any], Callable[[bytes], bytes]]] = {
+    f"status {status}": ("a-gateway's-own+form", HELLO, partial(answer, status=status))
+    for status in (400, 401, 403, 404, 413, 429, 500, 503)
+} | {
+    "a whole answer": ("sk-upstream-0123456789", HELLO, answer),
+    "a stream": ("sk-upstream-0123456789", STREAM, in_a_stream),
+}
+
+
+@pytest.mark.parametrize(("key", "body", "told"), ECHOES.values(), ids=ECHOES)
+def test_an_upstream_that_repeats_the_key_does_not_tell_it_to_callers(
+    tmp_path: Path, key: str, body: dict[str, Any], told: Callable[[bytes], bytes]
+) -> None:
+    models = answer(b'{"object": "list", "data": [{"id": "deepseek-chat", "object": "model"}]}')
+    echo = told(ECHOED.replace(b"%b", key.encode()))
+    with raw_upstream([ReadRequest(), models, Cut()], [ReadRequest(), echo, Cut()]) as there:
+        upstream = UpstreamSettings(
+            kind="chat",
+            base_url=there.url,
+            api_key=Secret(key),
+            dialect="deepseek",
+            proxy_from_env=False,
+        )
+        app = create_app(settings_for(tmp_path, auth={"mode": "open"}, upstream=upstream))
+        with serve_app(app) as running:
+            client = Client(running.host, running.port)
+            assert client.get("/v1/models").status == 200
+            reply = client.post(body)
+            ready = client.get("/readyz")  # which asks again, and is told the same
+    assert b"no such key" in reply.body
+    assert key.encode() not in reply.body + ready.body
 
 
 URLS = {

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
+from deepseek_messages.telemetry.redaction import HIDDEN
 from deepseek_messages.translation.overflow import anthropic_wording
 from deepseek_messages.translation.rate_limits import rate_limits
 from deepseek_messages.wire.chat import ChatUsage
@@ -132,6 +133,8 @@ _TYPE_WORDS = [
 
 _MAX_MESSAGE = 2000  # characters of an upstream's message that are shown
 _HTML = re.compile(r"^\s*<(?:!doctype|html|head|body|center|h1|title|\?xml)", re.IGNORECASE)
+# A key of DeepSeek's and others' shape. Whoever sent it hides it exactly, but not within a stream.
+_KEY = re.compile(r"\bsk-(?=[\w-]{0,64}\d)[\w-]{16,}")
 _BLANKS = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 
@@ -296,7 +299,7 @@ def _clean(text: str) -> str:
         inner = _parse(head[start:].encode())
         if isinstance(inner, dict) and (said := _Report(inner).message):
             return said
-    text = _BLANKS.sub(" ", text[: 2 * _MAX_MESSAGE]).strip()
+    text = _KEY.sub(HIDDEN, _BLANKS.sub(" ", text[: 2 * _MAX_MESSAGE])).strip()
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
 

@@ -187,7 +187,7 @@ class ChatHttpUpstream:
         return from_status(
             reply.status,
             reply.headers,
-            await _error_body(reply),
+            self._client.without_key(await _error_body(reply), call.credential),
             own_credential=not call.credential,
             max_tokens=call.request.max_tokens or call.request.max_completion_tokens,
         )

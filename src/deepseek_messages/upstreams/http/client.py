@@ -8,6 +8,7 @@ from typing import Protocol
 
 from yarl import URL
 
+from deepseek_messages.telemetry.redaction import HIDDEN
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.limits import KEEPALIVE_EXPIRY
 from deepseek_messages.upstreams.http.origin import Origin, checked_key
@@ -16,6 +17,9 @@ from deepseek_messages.upstreams.http.pooled_reply import PooledReply
 from deepseek_messages.upstreams.http.reply import Deadlines, HttpReply
 
 __all__ = ["Deadlines", "HttpClient", "HttpReply"]
+
+# Servers that ask for no key are given words like "EMPTY" (vLLM) or "lm-studio".
+SHORTEST_KEY = 12
 
 
 class _Way(Protocol):
@@ -70,7 +74,7 @@ class HttpClient:
         closes the connection at once. A kept connection that turns out to be dead is replaced
         by a fresh one, once, and only if it ends soon and no byte of an answer came.
         """
-        key = (_checked(credential) if credential else None) or self._api_key
+        key = self._key_for(credential)
         return await self._way.request(method, url, body, key, deadlines or self._deadlines)
 
     def send_now(
@@ -81,8 +85,18 @@ class HttpClient:
         """
         if not isinstance(self._way, HttpPool):
             return None
-        key = (_checked(credential) if credential else None) or self._api_key
+        key = self._key_for(credential)
         return self._way.request_now(method, url, body, key, self._deadlines)
+
+    def without_key(self, body: bytes, credential: str | None = None) -> bytes:
+        """An error's ``body`` without the key that went up: some servers repeat it, and callers
+        and logs are told what an error says. A short one is a word ("none") and no secret.
+        """
+        key = (self._key_for(credential) or "").encode()
+        return body if len(key) < SHORTEST_KEY else body.replace(key, HIDDEN.encode())
+
+    def _key_for(self, credential: str | None) -> str | None:
+        return (_checked(credential) if credential else None) or self._api_key
 
     async def aclose(self) -> None:
         """Close all connections, also those in use."""

@@ -53,21 +53,24 @@ class Probe:
                 reply = await self.client.send(
                     method, url, body=body, credential=credential, deadlines=limits
                 )
-                return await self._answer(reply, own=not credential)
+                return await self._answer(reply, credential)
         except TimeoutError as error:
             raise first_byte_timeout(self.origin.label, within) from error
         finally:
             if reply is not None:
                 reply.close()
 
-    async def _answer(self, reply: HttpReply, *, own: bool) -> Said:
+    async def _answer(self, reply: HttpReply, credential: str | None) -> Said:
         origin = self.origin.label
         if 300 <= reply.status < 400:
             raise redirect_fault(origin, reply.status)
         if reply.status >= 400:
             said = await reply.read_all(MAX_ERROR_BODY_BYTES)
             raise from_status(
-                reply.status, reply.headers, said[:MAX_ERROR_BODY_BYTES], own_credential=own
+                reply.status,
+                reply.headers,
+                self.client.without_key(said[:MAX_ERROR_BODY_BYTES], credential),
+                own_credential=not credential,
             )
         body = await reply.read_all(MAX_LIST_BYTES)
         if reply.status != 200 or len(body) > MAX_LIST_BYTES:
