@@ -9,7 +9,7 @@ from deepseek_messages.telemetry.logs import log
 from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import Model
 from deepseek_messages.translation.dialects import Dialect
-from deepseek_messages.translation.faults import Fault
+from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.upstreams.account import Account, counted_as
 from deepseek_messages.upstreams.base import (
     ChatStream,
@@ -274,7 +274,7 @@ class Member:
             case Blame.FAILURE:
                 self.breaker.failed(now, since)
         self._reason = fault.message
-        self._log_health()
+        self._log_health(_in_own_words(fault))
 
     def _given_up(self, since: int) -> None:
         """A request was given up that waited while nobody got a word from here."""
@@ -282,13 +282,14 @@ class Member:
         self.breaker.failed(self._clock(), since)
         self._log_health()
 
-    def _log_health(self) -> None:
+    def _log_health(self, why: str | None = None) -> None:
         """Say that it is left out, or back; not each time that it fails again."""
         health = self.breaker.state(self._clock())
         if health is not self._logged:
             self._logged = health
             tell = log().warning if health is Health.OPEN else log().info
-            tell("upstream", name=self.name, health=health.value, why=self._reason)
+            why = self._reason if why is None else why
+            tell("upstream", name=self.name, health=health.value, why=why)
 
     async def _learn(self) -> None:
         if not self.served:
@@ -296,6 +297,14 @@ class Member:
                 await self.models()
             except Fault:
                 return  # counted there
+
+
+def _in_own_words(fault: Fault) -> str:
+    """What the log may say of it: an upstream's words may repeat a prompt."""
+    if fault.kind not in (FaultKind.REFUSED, FaultKind.REPORTED):
+        return fault.message
+    status = fault.upstream_status
+    return "an error in its answer" if status is None else f"HTTP {status}"
 
 
 def _with_window(model: Model, window: int) -> Model:

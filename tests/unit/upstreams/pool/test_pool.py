@@ -14,7 +14,7 @@ from deepseek_messages.telemetry.record import Outcome, RequestRecord, Tokens
 from deepseek_messages.translation import faults
 from deepseek_messages.translation.catalogue import FLASH, PRO, describe
 from deepseek_messages.translation.dialects import DEEPSEEK, VLLM
-from deepseek_messages.translation.faults import Fault, from_status
+from deepseek_messages.translation.faults import Fault, FaultKind, from_status
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request.parse import parse_request
 from deepseek_messages.upstreams.base import Readiness, UpstreamCall
@@ -981,6 +981,26 @@ async def test_the_log_tells_of_a_long_outage_once() -> None:
             await world.ask()
             world.clock.now += 100
     assert [each["health"] for each in log if "health" in each] == ["open"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "why"),
+    [
+        (FaultKind.REFUSED, 500, "HTTP 500"),
+        (FaultKind.REPORTED, 502, "HTTP 502"),
+        (FaultKind.REPORTED, None, "an error in its answer"),
+    ],
+)
+async def test_the_log_repeats_no_words_of_an_upstream_which_may_be_a_prompts(
+    kind: FaultKind, status: int | None, why: str
+) -> None:
+    fault = Fault(kind, "no room for 'my dear diary'", status=500, upstream_status=status)
+    world = pair(failing(fault), fake(), breaker=BreakerLimits(failures=1, cooldown=5.0))
+    with capture_logs() as log:
+        await world.ask()
+    assert "diary" not in str(log)
+    assert [each["why"] for each in log if "health" in each] == [why]
+    assert world.pool.states()[0].reason == "no room for 'my dear diary'"  # operators may ask
 
 
 async def test_the_record_tells_who_was_tried_before() -> None:
