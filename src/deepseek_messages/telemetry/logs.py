@@ -8,7 +8,7 @@ import atexit
 import logging
 import sys
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import msgspec
@@ -95,13 +95,38 @@ def _set_up(number: int, style: LogFormat, target: Lines) -> None:
 
 def log() -> "FilteringBoundLogger":
     """The logger of this program."""
-    import structlog  # noqa: PLC0415 - see above
-
     global _pending  # noqa: PLW0603 - as above
-    if (wanted := _pending) is not None:
-        _set_up(*wanted)  # by two threads, if need be: neither may go on before
-        _pending = None
+    wanted = _pending
+    try:
+        import structlog  # noqa: PLC0415 - see above
+
+        if wanted is not None:
+            _set_up(*wanted)  # by two threads, if need be: neither may go on before
+            _pending = None
+    except (OSError, ImportError):
+        if wanted is None:
+            raise
+        return cast("FilteringBoundLogger", _Makeshift(*wanted))
     return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+class _Makeshift:
+    """Tells in JSON what has to be told while structlog cannot be loaded: no file can be opened,
+    because clients hold all that the process may have.
+    """
+
+    def __init__(self, number: int, _style: LogFormat, target: Lines) -> None:
+        self._number = number
+        self._target = target
+        self.debug, self.info, self.warning, self.error = (
+            partial(self.log, level) for level in LEVELS.values()
+        )
+
+    def log(self, level: int, event: str, **fields: object) -> None:
+        if level >= self._number:
+            known = {"event": event, "level": logging.getLevelName(level).lower()}
+            line = redact(fields) | known | {"timestamp": _now()}
+            self._target.write(_encode(line).decode() + "\n")
 
 
 def log_request(record: RequestRecord) -> None:
@@ -169,9 +194,12 @@ def _line(record: RequestRecord) -> str:
     """
     line = _fields(record)
     line["event"], line["level"] = "request", "info"
-    now = datetime.now(UTC).isoformat()
-    line["timestamp"] = now.replace("+00:00", "Z")
+    line["timestamp"] = _now()
     return _encode(line).decode() + "\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def log_bug(error: BaseException, request_id: str = "") -> None:

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -129,3 +131,31 @@ def test_no_thread_logs_before_the_logs_are_set_up(monkeypatch: pytest.MonkeyPat
     assert calls == [0, 1]
     logs.log()
     assert calls == [0, 1]
+
+
+NO_FILES = """
+import resource
+from deepseek_messages.telemetry import logs
+logs.configure("info", "{style}")
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+logs.log().debug("too small to be told")
+logs.log().warning("first", why="Bearer sk-canary0123456789", messages="words")
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+logs.log().warning("second")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_is_told_also_while_no_file_can_be_opened(style: str) -> None:
+    """Which is when something is to be told; structlog is loaded later then."""
+    code = NO_FILES.replace("{style}", style)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stderr.splitlines()
+    told = json.loads(first)
+    assert (told["event"], told["level"]) == ("first", "warning")
+    assert (told["why"], told["messages"]) == ("[hidden]", "[hidden]")
+    assert "second" in second
+    assert second.startswith("{") == (style == "json")
