@@ -222,16 +222,22 @@ def private_bytes(path: Path, size: int) -> bytes:
     """``size`` random bytes that stay the same over restarts, kept in ``path`` (mode 0600); made
     at first use. Several processes that start at once agree on one value. Raises ``OSError``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(size))
-        with suppress(FileExistsError):  # another process was first
-            os.link(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    if not path.exists():  # what others have made may stand where nothing can be written
+        _make_private(path, secrets.token_bytes(size))
     found = path.read_bytes()
     if len(found) != size:
         raise OSError(f"{path} holds {len(found)} bytes instead of {size}")
     return found
+
+
+def _make_private(path: Path, data: bytes) -> None:
+    """Put ``data`` into ``path`` unless another process was first. Raises ``OSError``."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,15 @@ def test_private_bytes_stay_the_same(tmp_path: Path) -> None:
     assert private_bytes(path, 64) == first
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(path.parent) == ["seal.key"]
+
+
+def test_private_bytes_that_are_there_are_read_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where servers on several machines are given the same ones."""
+    first = private_bytes(tmp_path / "seal.key", 64)
+    monkeypatch.setattr(tempfile, "mkstemp", lambda **_: (_ for _ in ()).throw(OSError(30, "ro")))
+    assert private_bytes(tmp_path / "seal.key", 64) == first
 
 
 def test_private_bytes_of_another_size_are_not_used(tmp_path: Path) -> None:
