@@ -4,14 +4,15 @@ import contextlib
 import json
 import socket
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from deepseek_messages.service.tasks import running
 from deepseek_messages.translation import limits
-from deepseek_messages.web import bodies
+from deepseek_messages.web import bodies, paused
 from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatDelta,
@@ -22,7 +23,7 @@ from deepseek_messages.wire.chat import (
 from tests.support.app import Served, served
 from tests.support.client import HELLO, STREAM, read_reply
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
-from tests.support.gates import WAIT_SECONDS, Gate
+from tests.support.gates import WAIT_SECONDS, Gate, wait_until
 from tests.support.raw import Reached, Wait
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -182,6 +183,39 @@ def test_a_client_that_leaves_its_pipeline_stops_every_upstream_call() -> None:
         upstream.played[0].closed.require("closing the upstream")
         assert s.client.get("/healthz").status == 200
     assert len(upstream.played) <= 1
+    assert running() == 0
+
+
+BEHIND = {
+    "messages": request(HELLO),
+    "another": b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "large": request(HELLO | {"system": "x" * 100_000}),
+}
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells of an end behind unread bytes"
+)
+@pytest.mark.parametrize("leave", LEAVING.values(), ids=LEAVING)
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_a_client_that_leaves_while_nothing_is_read_from_it_stops_the_upstream(
+    behind: bytes,
+    leave: Callable[[socket.socket], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paused, "LOOK_EVERY", 0.01)
+    gate = Gate()
+    upstream = FakeUpstream([text("a"), Reached(gate), SILENCE])
+    with served(upstream) as s:
+        with connected(s) as sock:
+            sock.sendall(request(HELLO))  # nothing is written to the client either
+            gate.require("the answer")
+            (connection,) = s.app.server.server_state.connections
+            sock.sendall(behind)
+            wait_until(lambda: connection.flow.read_paused)
+            leave(sock)
+        upstream.played[0].closed.require("closing the upstream")
+    assert len(upstream.played) == 1
     assert running() == 0
 
 

@@ -30,6 +30,7 @@ from deepseek_messages.web.ids import request_id
 from deepseek_messages.web.known_head import KnownHead, known_head
 from deepseek_messages.web.offers import declined
 from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
+from deepseek_messages.web.paused import WatchedFlow
 from deepseek_messages.web.short_answer import ShortAnswer
 from deepseek_messages.web.unread import UnreadWatch
 from deepseek_messages.wire.errors import ErrorDetail
@@ -75,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection has to send its first head in time."""
         super().connection_made(transport)
+        self.flow = self._watched = WatchedFlow(transport, self.loop)
         self._unread = UnreadWatch(transport, self.loop, self.write_timeout)
         self._head_clock = self.loop.call_later(HEAD_TIMEOUT, self._close_slow)
 
@@ -82,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stop the clocks."""
         self._stop_head_clock()
         self._unread.stop()
+        self._watched.stop()
         super().connection_lost(exc)
         self._wait_for_body()  # in vain, as its record will tell
         self._unset_keepalive_if_required()  # uvicorn would keep us for it when the peer resets
