@@ -2,6 +2,7 @@
 ``translation.hosted.rounds``; here it is done: calls are opened and closed, tools are run.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -63,7 +64,7 @@ class RoundsAnswer(Answer):
     async def _step(self, events: list[StreamEvent]) -> None:
         if self._rounds is not None and self._rounds.need is Need.TOOLS:
             outcomes = await self._attempt.tools.run(self._rounds.waiting)
-            events += self._rounds.results(outcomes)
+            events += await asyncio.to_thread(self._rounds.results, outcomes)
             self._settle()
             return
         if self._stream is None:

@@ -7,6 +7,7 @@ import pytest
 
 from deepseek_messages.translation.dialects import VLLM, Dialect
 from deepseek_messages.translation.faults import cut, garbage
+from deepseek_messages.translation.hosted import hosted_calls
 from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatDelta,
@@ -15,7 +16,7 @@ from deepseek_messages.wire.chat import (
     ToolCallDelta,
 )
 from tests.support.app import served
-from tests.support.client import HELLO, Reply
+from tests.support.client import HELLO, Reply, read_reply
 from tests.support.fake import FINISH, SILENCE, FakeStep, FakeUpstream, finish, text
 from tests.support.gates import Gate
 from tests.support.raw import Reached
@@ -266,3 +267,29 @@ def test_sc08_the_schema_is_sent_as_the_caller_wrote_it() -> None:
     assert form.json_schema is not None
     assert json.loads(bytes(form.json_schema.schema)) == SCHEMA
     assert done.content == [{"type": "text", "text": '{"a": 1}'}]
+
+
+BM25 = {"type": "tool_search_tool_bm25", "name": "tool_search_tool_bm25"}
+
+
+def test_a_search_for_tools_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = Gate(), Gate()
+
+    def search(_query: str, _tools: object) -> list[str]:
+        begun.set()
+        go_on.require("the other answer")
+        return ["get_weather"]
+
+    monkeypatch.setattr(hosted_calls, "search_bm25", search)
+    searching = [call(BM25["name"], '{"query": "weather"}'), finish("tool_calls")]
+    with served(FakeUpstream(searching, CALLED)) as s:
+        body = HELLO | {"tools": [BM25, WEATHER | {"defer_loading": True}]}
+        asked = s.client.send("POST", "/v1/messages", body)
+        begun.require("the search")
+        assert s.client.get("/healthz").status == 200
+        go_on.set()
+        found = read_reply(asked).json()
+        asked.close()
+    assert [block["type"] for block in found["content"]] == [
+        "server_tool_use", "tool_search_tool_result", "tool_use",
+    ]  # fmt: skip

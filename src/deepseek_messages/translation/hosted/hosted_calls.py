@@ -50,11 +50,6 @@ class HostedCalls:
         """The calls that somebody must run, in order."""
         return [each for each in self._pending if not _searches(each) and not self._is_over(each)]
 
-    @property
-    def only_searches(self) -> bool:
-        """Whether nothing is called but the search for tools, which needs no waiting."""
-        return all(_searches(each) for each in self._pending)
-
     def results(self, outcomes: Sequence[Outcome]) -> list[tuple[Raw, ToolMessage]]:
         """For each call the block that the client gets and the message that the model gets.
         ``outcomes`` are those of ``waiting``, in its order.

@@ -210,7 +210,7 @@ class Rounds:
         if reason not in _EXCUSED and any(call.tool for call in self._round.calls):
             self.need = Need.TOOLS
             self._hosted.take(self._round.calls)
-            return out + self._search_now()
+            return out
         return out + self._stop(end)
 
     def _stop(self, end: MessageDelta, reason: StopReason | None = None) -> list[StreamEvent]:
@@ -281,12 +281,10 @@ class Rounds:
 
     # --- tools of this server ---------------------------------------------------------------------
 
-    def _search_now(self) -> list[StreamEvent]:
-        """Answer what needs no waiting; when nothing else is asked for, go on at once."""
-        return self.results([]) if self._hosted.only_searches else []
-
     def results(self, outcomes: Sequence[Outcome]) -> list[StreamEvent]:
-        """The outcomes of ``waiting``, in its order: their blocks, and what comes next."""
+        """The outcomes of ``waiting``, in its order: their blocks, and what comes next. Searches
+        for tools are made here: it may take a second.
+        """
         events: list[StreamEvent] = []
         told: list[ChatMessage] = [self._turn()]
         for block, message in self._hosted.results(outcomes):

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import UNSET, Struct
@@ -22,6 +22,9 @@ MAX_PATTERN_CHARS = 200
 
 # The longest question that is looked at; the documentation names no limit.
 MAX_QUERY_CHARS = 2_000
+
+# The beginning of a text that is searched: nothing stops a search within one.
+MAX_TEXT_CHARS = 64 * 1024
 
 # Compiled size of a pattern, in bytes.
 MAX_PATTERN_BYTES = 1024 * 1024
@@ -53,7 +56,7 @@ def candidate(name: str, function: Function) -> Candidate:
     texts = [name, function.description or ""]
     if function.parameters is not UNSET:
         texts += _argument_texts(json.loads(bytes(function.parameters)))
-    return Candidate(name, tuple(texts))
+    return Candidate(name, tuple(text[:MAX_TEXT_CHARS] for text in texts))
 
 
 def _argument_texts(schema: object) -> Iterable[str]:
@@ -89,14 +92,13 @@ def search_regex(pattern: str, tools: Sequence[Candidate]) -> list[str]:
 def search_bm25(query: str, tools: Sequence[Candidate]) -> list[str]:
     """Names of the tools that fit ``query`` best, the best first (BM25)."""
     wanted = set(_words(query[:MAX_QUERY_CHARS]))
-    documents = [Counter(word for text in tool.texts for word in _words(text)) for tool in tools]
-    lengths = [sum(words.values()) for words in documents]
-    mean = (sum(lengths) / len(lengths) if lengths else 0) or 1
-    holders = Counter(word for words in documents for word in words if word in wanted)
+    counted = [_count(wanted, tool.texts) for tool in tools]
+    mean = (sum(length for _, length in counted) / len(counted) if counted else 0) or 1
+    holders = Counter(word for words, _ in counted for word in words)
     scored = []
-    for tool, words, length in zip(tools, documents, lengths, strict=True):
+    for tool, (words, length) in zip(tools, counted, strict=True):
         score = 0.0
-        for word in wanted & words.keys():
+        for word in words:
             rarity = math.log(1 + (len(tools) - holders[word] + 0.5) / (holders[word] + 0.5))
             weight = words[word] * (_K1 + 1)
             score += rarity * weight / (words[word] + _K1 * (1 - _B + _B * length / mean))
@@ -108,6 +110,20 @@ def search_bm25(query: str, tools: Sequence[Candidate]) -> list[str]:
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 
 
-def _words(text: str) -> list[str]:
-    """Words in lower case; ``getWeather`` and ``get_weather`` are two."""
-    return [word.lower() for word in _WORD.findall(text)]
+def _words(text: str) -> Iterator[str]:
+    """Words in lower case; ``getWeather`` and ``get_weather`` are two. They are taken one by one:
+    a call for all would let no other thread work for as long as it takes.
+    """
+    return (found[0].lower() for found in _WORD.finditer(text))
+
+
+def _count(wanted: set[str], texts: Iterable[str]) -> tuple[dict[str, int], int]:
+    """How often each of the ``wanted`` words is in ``texts``, and how many words these have."""
+    words: dict[str, int] = {}
+    length = 0
+    for text in texts:
+        for word in _words(text):
+            length += 1
+            if word in wanted:
+                words[word] = words.get(word, 0) + 1
+    return words, length

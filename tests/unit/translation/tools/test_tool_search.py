@@ -6,6 +6,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from deepseek_messages.translation.tools.search import (
+    MAX_TEXT_CHARS,
     MOST_FOUND,
     Candidate,
     SearchError,
@@ -138,3 +139,10 @@ def test_arguments_of_any_schema_are_looked_at(schema: object) -> None:
     texts = candidate("f", Function(name="f", parameters=parameters)).texts
     names = ("a", "b", "c", "Found") if isinstance(schema, dict) and len(str(schema)) > 30 else ()
     assert texts == ("f", "", *names)
+
+
+def test_the_beginning_of_a_text_is_searched() -> None:
+    said = "mail " * (MAX_TEXT_CHARS // 5) + "zebra"
+    found = candidate("a", Function(name="a", description=said))
+    assert search_regex("zebra", [found]) == search_bm25("zebra", [found]) == []
+    assert search_bm25("mail", [found]) == ["a"]
