@@ -81,8 +81,12 @@ class SchemaCheck:
             return ["nested too deeply"]
         try:
             self._cost.check(value)
-        except TooCostly:
-            return ["too long to check against the schema: its references multiply"]
+        except TooCostly as error:
+            return [str(error)]
+        if self._validator.is_valid(value):
+            return []
+        if not self._cost.can_tell(value, len(text)):
+            return ["does not fit the schema, and is too long to tell where"]
         found: list[str] = []
         for found_error in self._validator.iter_errors(value):
             place = "/".join(str(step) for step in found_error.instance_path)

@@ -118,18 +118,140 @@ BY_ANCHOR = {
     "$anchor": "top",
     "properties": {"n": {"oneOf": [{"$ref": "#top"}], "anyOf": [{"$ref": "#top"}]}},
 }
-BY_ID = {"$defs": {"a": {"$id": "x:a", "allOf": [{"$ref": "#/b"}] * 2, "b": {}}}, "$ref": "x:a"}
+SELVES = {"properties": {"n": {"allOf": [{"$ref": "#x"}, {"$ref": "#x"}]}}}
+DRAFT_4 = {
+    "$schema": "http://json-schema.org/draft-04/schema#",
+    "definitions": {"x": SELVES | {"id": "#x"}},
+    "allOf": [{"$ref": "#x"}],
+}
+DRAFT_7 = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "definitions": {"x": SELVES | {"$id": "#x"}},
+    "allOf": [{"$ref": "#x"}],
+}
+# A name twice: one of them is no schema, or another's.
+TWO_ANCHORS = {"$defs": {"x": SELVES | {"$anchor": "x"}, "y": {"const": {"$anchor": "x"}}}}
+BY_ID = {
+    "$id": "https://example.com/schemas/all.json",
+    "$ref": "d0.json",
+    "$defs": {
+        f"d{at}": {"$id": f"d{at}.json", "allOf": [{"$ref": f"/schemas/d{at + 1}.json#"}] * 2}
+        for at in range(60)
+    }
+    | {"d60": {"$id": "https://example.com/schemas/d60.json"}},
+}
+OWN_POINTER = {
+    "$defs": {
+        "a": {"$id": "a.json", "properties": {"n": {"allOf": [{"$ref": "#/$defs/b"}] * 2}},
+              "$defs": {"b": {"$ref": "a.json"}}},
+        "b": {},
+    },
+    "$ref": "a.json",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("schema", "value"),
-    [(doubled(60, {}), 1), (TWICE, nested(60)), (BY_ANCHOR, nested(60)), (BY_ID, 1)],
-    ids=["definitions", "itself", "anchors", "bases"],
-)
+def unevaluated(word: str, again: str) -> Any:
+    """Nothing refers to anything, but each looks again at what the next one looks at again."""
+    schema: Any = {"properties": {"n": {}}}
+    for _ in range(40):
+        schema = {word: False, again: schema if again == "if" else [schema]}
+    return schema
+
+
+COSTLY = {
+    "definitions": (doubled(60, {}), 1),
+    "itself": (TWICE, nested(60)),
+    "anchors": (BY_ANCHOR, nested(60)),
+    "anchors of draft 4": (DRAFT_4, nested(60)),
+    "anchors of draft 7": (DRAFT_7, nested(60)),
+    "an anchor twice": (TWO_ANCHORS | {"$ref": "#x"}, nested(60)),
+    "bases": (BY_ID, 1),
+    "a pointer from a base": (OWN_POINTER, nested(60)),
+    "unevaluated, any of": (unevaluated("unevaluatedProperties", "anyOf"), {"n": 1}),
+    "unevaluated, all of": (unevaluated("unevaluatedProperties", "allOf"), {"n": 1}),
+    "unevaluated items": (unevaluated("unevaluatedItems", "if"), []),
+}
+
+
+@pytest.mark.parametrize(("schema", "value"), COSTLY.values(), ids=COSTLY)
 def test_a_check_that_would_take_days_is_not_made(schema: Any, value: Any) -> None:
     check = SchemaCheck(Raw(json.dumps(schema).encode()), "x")
     (problem,) = check.problems(json.dumps(value))
     assert problem.startswith("too long to check")
+
+
+NUMBER = {"type": "number"}
+ELSEWHERE: dict[str, tuple[Any, str]] = {
+    "its own address": (
+        {
+            "$id": "https://example.com/s.json",
+            "items": {"anyOf": [{"$ref": "https://example.com/s.json#/$defs/x"}, {"$ref": "#x"}]},
+            "$defs": {"x": NUMBER | {"$anchor": "x"}},
+        },
+        "[1, 2]",
+    ),
+    "another address within": (
+        {
+            "$id": "https://example.com/s.json",
+            "properties": {"a": {"$ref": "other.json"}, "b": {"$ref": "other.json#/$defs/x"}},
+            "$defs": {"o": {"$id": "other.json", "items": {"$ref": "#/$defs/x"},
+                            "$defs": {"x": NUMBER}}},
+        },
+        '{"a": [1, 2], "b": 3}',
+    ),
+    "a name": (
+        {
+            "prefixItems": [{"$ref": "urn:example:x"}, {"$ref": "urn:example:x"}],
+            "$defs": {"x": NUMBER | {"$id": "urn:example:x"}},
+        },
+        "[1, 2]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "text"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_references_by_address_are_followed(schema: Any, text: str) -> None:
+    check = SchemaCheck(Raw(json.dumps(schema).encode()), "x")
+    assert check.problems(text) == []
+    (problem,) = check.problems(text.replace("2", '"2"').replace("3", '"3"'))[:1]
+    assert "too long" not in problem
+    assert '"' in problem
+
+
+META = "https://json-schema.org/draft/2020-12/schema"
+STRANGE = {"$id": "x:a", "allOf": [{"$ref": "#/b"}] * 2, "b": {}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        ({"allOf": [{"$ref": META}, {"$ref": "#/$defs/a"}], "$defs": {"a": {}}}, META),
+        ({"$defs": {"a": STRANGE}, "$ref": "x:a"}, "x:a"),
+    ],
+)
+def test_what_a_reference_leads_to_may_be_unknown(schema: Any, name: str) -> None:
+    (problem,) = SchemaCheck(Raw(json.dumps(schema).encode()), "x").problems("{}")
+    assert problem == (
+        f"cannot be checked against the schema: it does not tell what {name!r} refers to"
+    )
+
+
+FAILING: dict[str, tuple[Any, Any]] = {
+    "so many errors": ({"items": {"type": "string"}}, [1] * 20_000),
+    "so much in each": ({"anyOf": [{"type": "null"}] * 100}, "x" * 1_000_000),
+    "errors that multiply": (
+        {"anyOf": [{"properties": {"n": {"$ref": "#"}}, "required": [each]} for each in "ab"]},
+        nested(16),
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "value"), FAILING.values(), ids=FAILING)
+def test_errors_that_would_take_seconds_to_tell_are_one(schema: Any, value: Any) -> None:
+    check = SchemaCheck(Raw(json.dumps(schema).encode()), "x")
+    assert check.problems(json.dumps(value)) == [
+        "does not fit the schema, and is too long to tell where"
+    ]
 
 
 TREE = {
