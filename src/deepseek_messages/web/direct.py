@@ -16,7 +16,10 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from deepseek_messages.telemetry.record import RequestRecord
+from deepseek_messages.web.errors import envelope
 from deepseek_messages.web.exchange import JSON, Exchange, Header
+from deepseek_messages.web.ids import request_id
+from deepseek_messages.wire.errors import ErrorDetail
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
 CLOSE = b"connection: close\r\n"
@@ -106,7 +109,8 @@ class DirectExchange(Exchange):
 
     def start_now(self, status: int, headers: Iterable[Header]) -> None:
         """As ``start``; what was not sent with a piece of the body is for ``flush``."""
-        self._begin(status, headers, CHUNKED)
+        self._chunked = self.scope["http_version"] != "1.0"  # there the connection's end is its end
+        self._begin(status, headers, CHUNKED if self._chunked else b"")
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the body; waits while the client does not read."""
@@ -196,6 +200,17 @@ class DirectExchange(Exchange):
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+
+def last_answer(status: int, detail: ErrorDetail) -> bytes:
+    """An error that no application tells, whole, behind which the connection ends."""
+    name = request_id()
+    body = envelope(detail, name)
+    head = (
+        b"content-type: application/json\r\n"
+        b"content-length: %d\r\nrequest-id: %s\r\nconnection: close\r\n\r\n"
+    ) % (len(body), name.encode())
+    return STATUS_LINE[status] + head + body
 
 
 @lru_cache(maxsize=8)

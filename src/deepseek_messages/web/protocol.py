@@ -11,7 +11,6 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
@@ -23,10 +22,8 @@ from deepseek_messages.translation.limits import (
     MAX_HEADERS,
     WRITE_TIMEOUT,
 )
-from deepseek_messages.web.direct import DirectCycle, Told
-from deepseek_messages.web.errors import envelope
+from deepseek_messages.web.direct import DirectCycle, Told, last_answer
 from deepseek_messages.web.front import Front
-from deepseek_messages.web.ids import request_id
 from deepseek_messages.web.known_head import KnownHead, known_head
 from deepseek_messages.web.offers import declined
 from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
@@ -228,11 +225,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._stop_head_clock()
         self._unset_keepalive_if_required()  # set if an answer ended while the head came
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110 §10.1.1: not to be answered
         if (
             self._short_cut
             and self.parser.get_method() == b"POST"
             and self.url.partition(b"?")[0] in MESSAGES_SPELLINGS
-            and self.parser.get_http_version() == "1.1"
             and not self.expect_100_continue
         ):
             self._serve_directly()
@@ -242,9 +240,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def _serve_directly(self) -> None:
         """As uvicorn does it for any request, with a cycle of ours."""
         before: RequestResponseCycle | None = self.cycle
+        version = self.parser.get_http_version()
         self.scope |= {"method": "POST", "path": MESSAGES, "raw_path": self.url}
+        self.scope["http_version"] = version
         known, first, self._first = self._known, self._first, b""
-        keep_alive = self.parser.should_keep_alive()
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
         self.cycle = self._direct_cycle(keep_alive=keep_alive)
         self.scope["direct"] = self.cycle  # type: ignore[typeddict-unknown-key]
         if before is not None and not before.response_complete:
@@ -359,18 +359,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer without the application, and close."""
         if self.transport.is_closing():
             return
-        if self._answering():
-            self.transport.close()  # never into the middle of another answer
+        if self._answering():  # never into the middle of another answer
+            if self.cycle.more_body:
+                self.transport.close()
+            self.cycle.keep_alive = False  # the connection ends behind it
             return
         if self.cycle is not None:
             self.cycle.disconnected = True  # nothing of the application's behind ours
-        name = request_id()
-        body = envelope(detail, name)
-        head = (
-            b"content-type: application/json\r\n"
-            b"content-length: %d\r\nrequest-id: %s\r\nconnection: close\r\n\r\n"
-        ) % (len(body), name.encode())
-        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.write(last_answer(status, detail))
         self.transport.close()
         self._unread.watch()
 

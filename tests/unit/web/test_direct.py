@@ -67,7 +67,7 @@ class Written(asyncio.Transport):
 
 def exchange_on(transport: Written, flow: FlowControl) -> DirectExchange:
     cycle = DirectCycle(
-        scope=cast("Any", {"type": "http", "headers": []}),
+        scope=cast("Any", {"type": "http", "http_version": "1.1", "headers": []}),
         transport=transport,
         flow=flow,
         logger=logging.getLogger("test"),

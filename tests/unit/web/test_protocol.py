@@ -8,7 +8,7 @@ import pytest
 
 from deepseek_messages.web import protocol
 from tests.support.app import Served, served
-from tests.support.client import STREAM
+from tests.support.client import HELLO, STREAM
 from tests.support.clock import SKIPPING, SkippingLoop
 from tests.support.fake import FINISH, FakeUpstream, text
 from tests.support.gates import WAIT_SECONDS, Gate
@@ -225,3 +225,62 @@ def test_a_declined_offer_leaves_the_rest_of_the_head_as_it_was(head: bytes) -> 
         answer = read_all(sock)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in answer
+
+
+def posted(path: str, body: object, *, version: str = "1.1", fields: str = "") -> bytes:
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/{version}\r\nhost: localhost\r\ncontent-length: {len(data)}\r\n"
+    return f"{head}{fields}\r\n".encode() + data
+
+
+ANSWERED = {
+    "a request that another follows": posted("/v1/messages", STREAM) * 2,
+    "a whole answer": posted("/v1/messages", HELLO),
+    "a count": posted("/v1/messages/count_tokens", HELLO),
+    "a refusal": posted("/v1/messages", {}),
+}
+
+
+@pytest.mark.parametrize("asked", ANSWERED.values(), ids=ANSWERED)
+def test_what_is_no_request_ends_the_connection_behind_the_answers(asked: bytes) -> None:
+    """A length counted in characters is shorter than the body: its error is the one to tell."""
+    with served() as s, connect(s) as sock:
+        sock.sendall(asked + b"}]}")
+        answer = read_all(sock)
+    assert answer.count(b"HTTP/1.1 ") == asked.count(b"POST ")
+    assert answer.endswith((b"}", b"0\r\n\r\n"))
+    assert b"Malformed" not in answer
+
+
+BEHIND = {
+    "garbage": b"garbage\r\n\r\n" * 10_000,
+    "a head too large": b"GET / HTTP/1.1\r\nx: " + b"a" * 100_000,
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_what_comes_while_an_answer_is_written_does_not_cut_it(behind: bytes) -> None:
+    gate = Gate()
+    upstream = FakeUpstream([text("one"), Wait(gate), text("two"), FINISH])
+    with served(upstream) as s, connect(s) as sock:
+        sock.sendall(posted("/v1/messages", STREAM))
+        upstream.called.require("the call")
+        sock.sendall(behind)
+        sock.sendall(behind)
+        assert s.client.get("/healthz").status == 200  # what was sent before was read before
+        gate.set()
+        assert read_all(sock).endswith(b'message_stop"}\n\n\r\n0\r\n\r\n')
+
+
+@pytest.mark.parametrize("fields", ["", "connection: keep-alive\r\n", "expect: 100-continue\r\n"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_a_client_of_http_1_0_is_answered_in_its_terms(path: str, fields: str) -> None:
+    """RFC 9112 6.1: no chunks; RFC 9110 10.1.1: no interim answer, whatever it asks for."""
+    with served() as s, connect(s) as sock:
+        sock.sendall(posted(path, STREAM, version="1.0", fields=fields))
+        head, _, body = read_all(sock).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"transfer-encoding" not in head
+    assert head.count(b"connection: close") == 1
+    assert body.endswith((b'message_stop"}\n\n', b"}"))
+    assert body.startswith((b"event: message_start\n", b'{"input_tokens"'))
