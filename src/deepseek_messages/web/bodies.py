@@ -1,6 +1,8 @@
 """Reading a request's body: whole, bounded in size and time."""
 
 import asyncio
+import codecs
+from typing import NamedTuple
 
 from deepseek_messages.translation.limits import (
     BODY_DISCARD_FACTOR,
@@ -14,7 +16,34 @@ from deepseek_messages.web.exchange import ClientGoneError, Exchange
 CLOSE = (b"connection", b"close")
 
 
-async def read_body(exchange: Exchange, limit: int) -> bytes:
+class Body(NamedTuple):
+    """A whole body, and whether it is known to be UTF-8: of most nothing is known."""
+
+    data: bytes
+    is_text: bool = False
+
+
+class _Text:
+    """Whether what arrives is UTF-8. While a large body is on its way there is time to look."""
+
+    def __init__(self) -> None:
+        self.holds = True
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._in_character = False
+
+    def take(self, piece: bytes, *, last: bool) -> None:
+        """The next piece."""
+        if not self.holds or (piece.isascii() and not self._in_character):
+            return
+        try:
+            self._decoder.decode(piece, last)
+        except UnicodeDecodeError:
+            self.holds = False
+        else:
+            self._in_character = self._decoder.getstate()[0] != b""
+
+
+async def read_body(exchange: Exchange, limit: int) -> Body:
     """The whole body. Raises ``Refusal``: 413 above ``limit`` bytes, 400 for a content coding,
     408 when it does not come in time. Raises ``ClientGoneError`` when the client leaves half-way.
     """
@@ -23,22 +52,21 @@ async def read_body(exchange: Exchange, limit: int) -> bytes:
         if len(whole) > limit:
             exchange.extra_headers.append(CLOSE)
             raise _too_large(limit)
-        return whole
+        return Body(whole)
     declared = _declared_length(exchange)
     if declared > limit:
         await _discard(exchange, declared, limit)
         raise _too_large(limit)
     try:
-        body = await _receive_all(exchange, limit)
+        return await _receive_all(exchange, limit, _Text() if declared > LARGE_BODY else None)
     except TimeoutError:
         exchange.extra_headers.append(CLOSE)
         raise Refusal(
             "The request body did not arrive in time.", status=408, should_retry=True
         ) from None
-    return body
 
 
-async def _receive_all(exchange: Exchange, limit: int) -> bytes:
+async def _receive_all(exchange: Exchange, limit: int, text: _Text | None) -> Body:
     loop = asyncio.get_running_loop()
     end = loop.time() + BODY_TIMEOUT
     pieces: list[bytes] = []
@@ -51,20 +79,22 @@ async def _receive_all(exchange: Exchange, limit: int) -> bytes:
                 raise ClientGoneError
             piece = message.get("body", b"")
             size += len(piece)
+            last = not message.get("more_body", False)
             if size <= limit:
                 pieces.append(piece)
+                if text is not None:
+                    text.take(piece, last=last)
             elif size > limit * BODY_DISCARD_FACTOR:
                 break
-            if not message.get("more_body", False):
+            if last:
                 break
     if size > limit:
         exchange.extra_headers.append(CLOSE)
         raise _too_large(limit)
-    if len(pieces) == 1:
-        return pieces[0]
+    is_text = text is not None and text.holds
     if size > LARGE_BODY:  # which takes some milliseconds, without the interpreter's lock
-        return await asyncio.to_thread(b"".join, pieces)
-    return b"".join(pieces)
+        return Body(await asyncio.to_thread(b"".join, pieces), is_text)
+    return Body(b"".join(pieces), is_text)
 
 
 async def _discard(exchange: Exchange, declared: int, limit: int) -> None:

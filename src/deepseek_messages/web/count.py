@@ -26,9 +26,9 @@ class CountHandler:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Raises ``Refusal`` for a request that could not be served either."""
-        body = await read_body(exchange, self._max_body_bytes)
+        body, is_text = await read_body(exchange, self._max_body_bytes)
         if len(body) > LARGE_BODY:
-            request = await asyncio.to_thread(parse_request, body, counting=True)
+            request = await asyncio.to_thread(parse_request, body, counting=True, is_text=is_text)
         else:
             request = parse_request(body, counting=True)
         async with ClientWatch(exchange):

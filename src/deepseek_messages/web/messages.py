@@ -39,12 +39,14 @@ class MessagesHandler:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Raises ``Refusal`` and ``Fault`` as long as the status has not gone out."""
-        body = await read_body(exchange, self._max_body_bytes)
+        body, is_text = await read_body(exchange, self._max_body_bytes)
         by_thread = len(body) > LARGE_BODY
         session = exchange.headers.get(SESSION_HEADER)
         async with ClientWatch(exchange):
             request = (
-                await asyncio.to_thread(parse_request, body) if by_thread else parse_request(body)
+                await asyncio.to_thread(parse_request, body, is_text=is_text)
+                if by_thread
+                else parse_request(body)
             )
             large = is_large(len(body), request)
             answer = await self._answerer.answer(

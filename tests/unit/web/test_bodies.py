@@ -35,7 +35,7 @@ def piece(data: bytes, more: bool = False) -> dict[str, object]:
 
 
 def read(messages: list[dict[str, object]], **headers: str) -> bytes:
-    return asyncio.run(bodies.read_body(exchange(messages, **headers), LIMIT))
+    return asyncio.run(bodies.read_body(exchange(messages, **headers), LIMIT)).data
 
 
 def refused(messages: list[dict[str, object]], **headers: str) -> Refusal:
@@ -48,6 +48,33 @@ def refused(messages: list[dict[str, object]], **headers: str) -> Refusal:
 def test_a_body_comes_in_any_number_of_pieces(parts: list[bytes]) -> None:
     messages = [piece(part, more=True) for part in parts[:-1]] + [piece(parts[-1])]
     assert read(messages) == b"".join(parts)
+
+
+TEXTS = {
+    "ASCII": b"abcd",
+    "characters": "a\u00e4\u4f60\U0001f600b".encode(),
+    "half a character": "a\u4f60".encode()[:-1],
+    "a character's end": "\u4f60b".encode()[1:],
+    "a surrogate": b"a\xed\xa0\x80",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_a_large_body_is_known_to_be_text_once_it_is_there(
+    text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_text(declared: int, *parts: bytes) -> bool:
+        messages = [piece(part, more=True) for part in parts] + [piece(b"")]
+        asked = exchange(messages, content_length=str(declared))
+        return asyncio.run(bodies.read_body(asked, LIMIT)).is_text
+
+    monkeypatch.setattr(bodies, "LARGE_BODY", 3)
+    true = text.decode(errors="ignore").encode() == text
+    assert is_text(len(text), text) is true
+    assert is_text(len(text), *(text[at : at + 1] for at in range(len(text)))) is true
+    for at in range(len(text)):
+        assert is_text(len(text), text[:at], text[at:]) is true
+    assert not is_text(3, text)  # of a small one nobody asked
 
 
 def test_a_body_above_the_limit_is_413() -> None:

@@ -56,11 +56,13 @@ def is_large(size: int, request: MessagesRequest) -> bool:
     return parts > DENSE_PARTS
 
 
-def looked_over(body: bytes) -> Size | None:
+def looked_over(body: bytes, *, is_text: bool = False) -> Size | None:
     """What is in a body that one call would take too long for; ``None`` for any other. Raises
-    ``Refusal`` (400) for text that is no UTF-8 and for more than a request may hold.
+    ``Refusal`` (400) for text that is no UTF-8, unless ``is_text`` says that it is, and for more
+    than a request may hold.
     """
-    _check_utf8(body)
+    if not is_text:
+        _check_utf8(body)
     if len(body) > ONE_CALL_BYTES:
         _check_escapes(body)
     elif not _may_hold_more(body, ONE_CALL_VALUES):

@@ -57,13 +57,14 @@ _bare = msgspec.json.Decoder(_Messages)
 _shell = msgspec.json.Decoder(_Shell)
 
 
-def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
+def parse_request(body: bytes, *, counting: bool = False, is_text: bool = False) -> MessagesRequest:
     """The request in ``body``. With ``counting`` (``count_tokens``) ``max_tokens`` may be absent.
+    With ``is_text`` a large body is known to be UTF-8.
 
     Raises ``Refusal`` (400) that names the field in dotted form, or the place of a JSON error.
     Duplicate keys are tolerated, the last one counts (RFC 8259 leaves it open).
     """
-    request = _decode(body)
+    request = _decode(body, is_text=is_text)
     _check_top(request, counting)
     for message in request.messages:
         if message.content is None or message.role not in ROLES:
@@ -72,10 +73,10 @@ def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
     return request
 
 
-def _decode(body: bytes) -> MessagesRequest:
+def _decode(body: bytes, *, is_text: bool) -> MessagesRequest:
     try:
         if len(body) > LARGE_BODY:
-            if (size := large.looked_over(body)) is not None:
+            if (size := large.looked_over(body, is_text=is_text)) is not None:
                 return _decode_in_pieces(body, size)
         elif not body.isascii():
             body.decode("utf-8")  # raw JSON is passed on unread: it must be proper text too

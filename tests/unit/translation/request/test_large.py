@@ -219,3 +219,11 @@ def test_commas_are_counted_up_to_the_number_in_question(
     assert [large._may_hold_more(data, most) for most in range(6)] == [
         commas > most for most in range(6)
     ]
+
+
+def test_what_is_known_to_be_text_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "LARGE_BODY", 10)
+    data = body(messages=said({"type": "text", "text": "z"})).replace(b'"z"', b'"\xff"')
+    assert "UTF-8" in refusal_of(data).message
+    monkeypatch.setattr(large, "_check_utf8", lambda _: pytest.fail("looked at"))
+    parse_request(body(messages=[HELLO]), is_text=True)
