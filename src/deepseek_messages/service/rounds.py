@@ -73,7 +73,10 @@ class RoundsAnswer(Answer):
         await self._feed(await self._stream.read(), events)
 
     async def _feed(self, chunks: Sequence[ChatChunk], events: list[StreamEvent]) -> None:
-        await super()._feed(chunks, events)
+        if chunks or self._machine is None:
+            await super()._feed(chunks, events)
+        else:  # what the call came to is checked against a schema, which may take a while
+            await asyncio.to_thread(self._take_in, self._machine, chunks, events)
         if self._cut_short:
             await self._finish_cut(events)
         if self.state is State.ENDED:  # the call has

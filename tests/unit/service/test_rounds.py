@@ -8,6 +8,7 @@ import pytest
 from deepseek_messages.translation.dialects import VLLM, Dialect
 from deepseek_messages.translation.faults import cut, garbage
 from deepseek_messages.translation.hosted import hosted_calls
+from deepseek_messages.translation.hosted.structured import SchemaCheck
 from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatDelta,
@@ -270,6 +271,25 @@ def test_sc08_the_schema_is_sent_as_the_caller_wrote_it() -> None:
 
 
 BM25 = {"type": "tool_search_tool_bm25", "name": "tool_search_tool_bm25"}
+
+
+def test_a_check_of_what_was_written_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = Gate(), Gate()
+    check = SchemaCheck.problems
+
+    def problems(self: SchemaCheck, said: str) -> list[str]:
+        begun.set()
+        go_on.require("the other answer")
+        return check(self, said)
+
+    monkeypatch.setattr(SchemaCheck, "problems", problems)
+    with served(FakeUpstream([text('{"a": 1}'), FINISH])) as s:
+        asked = s.client.send("POST", "/v1/messages", HELLO | {"output_config": FORMAT})
+        begun.require("the check")
+        assert s.client.get("/healthz").status == 200
+        go_on.set()
+        assert read_reply(asked).json()["content"][0]["text"] == '{"a": 1}'
+        asked.close()
 
 
 def test_a_search_for_tools_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ between versions of JSON Schema. So all that it may mean is looked at, and the d
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,10 +24,10 @@ MAX_PAIRS = 300_000
 # How often a pair is looked at, be it known already.
 MAX_LOOKS = 1_000_000
 
-# Steps of a check whose failures are told one by one: each may be an error, of some 30
-# microseconds, with a copy of its value. So many bytes are copied at most.
-MAX_STEPS_TOLD = 5_000
+# What is wrong is told with a copy of every value that is wrong, some 10 nanoseconds a byte, and
+# what comes with it takes as long as so many bytes. If all were wrong that would be half a second.
 MAX_BYTES_TOLD = 50 * 1024 * 1024
+BYTES_OF_AN_ERROR = 3_000
 
 # What looking again makes of one step, measured: 2.6 for each schema that does, within another.
 _AGAIN = 3
@@ -78,22 +78,24 @@ class CheckingCost:
     def check(self, value: Any) -> None:
         """Raises ``TooCostly``."""
         if self._multipliers >= 2:  # what is written out is checked about as fast as it is read
-            self._count(value, MAX_STEPS)
+            self._count(value, MAX_STEPS, lambda _: 1)
 
-    def can_tell(self, value: Any, size: int) -> bool:
-        """Whether all that is wrong with ``value``, which was so many bytes, can be found."""
+    def can_tell(self, value: Any) -> bool:
+        """Whether all that may be wrong with ``value`` can be told."""
+        sizes: dict[int, int] = {}
         try:
-            steps = self._count(value, MAX_STEPS_TOLD)
+            self._count(value, MAX_BYTES_TOLD, lambda each: BYTES_OF_AN_ERROR + _size(each, sizes))
         except TooCostly:
             return False
-        return steps * size <= MAX_BYTES_TOLD
+        return True
 
-    def _count(self, value: Any, most: int) -> int:
+    def _count(self, value: Any, most: int, weigh: Callable[[Any], int]) -> None:
         self._known: dict[tuple[int, int], int] = {}
         self._looks = 0
         self._most = most
+        self._weigh = weigh
         try:
-            return self._of(self._schema, value)
+            self._of(self._schema, value)
         except RecursionError:
             raise TooCostly(_TOO_LONG) from None
         finally:
@@ -126,7 +128,9 @@ class CheckingCost:
                 steps += max(self._of(target, value) for target in self._targets_of(name))
         if any(each in schema for each in _UNEVALUATED):
             steps *= _AGAIN
-        steps += 1 + sum(self._of(part, each) for part, each in _inside(schema, value))
+        steps += self._weigh(value) + sum(
+            self._of(part, each) for part, each in _inside(schema, value)
+        )
         if steps > self._most:
             raise TooCostly(_TOO_LONG)
         self._known[pair] = steps
@@ -158,6 +162,20 @@ class CheckingCost:
             return []
         last = _last(document)
         return [root for root in self._roots if last in map(_last, _named_by(root, _IDS))]
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """About how many bytes of JSON a value is. What is ``known`` is kept there."""
+    if isinstance(value, str):
+        return len(value)
+    if not isinstance(value, (dict, list)):
+        return 8
+    size = known.get(id(value))
+    if size is None:
+        inner = value.values() if isinstance(value, dict) else value
+        names = sum(map(len, value)) if isinstance(value, dict) else 0
+        size = known[id(value)] = 2 + names + sum(_size(each, known) for each in inner)
+    return size
 
 
 def _named_by(node: dict[str, Any], words: Sequence[str]) -> list[str]:

@@ -85,7 +85,7 @@ class SchemaCheck:
             return [str(error)]
         if self._validator.is_valid(value):
             return []
-        if not self._cost.can_tell(value, len(text)):
+        if not self._cost.can_tell(value):
             return ["does not fit the schema, and is too long to tell where"]
         found: list[str] = []
         for found_error in self._validator.iter_errors(value):
