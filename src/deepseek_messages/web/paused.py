@@ -50,7 +50,7 @@ class WatchedFlow(FlowControl):
         if self._transport.is_closing():
             return
         if _has_left(self._transport):
-            self._transport.abort()
+            self._transport.close()  # as at an end that was read
         else:
             self._look_later()
 
