@@ -52,6 +52,14 @@ def test_look_around_in_patterns_is_understood() -> None:
     assert check.problems('"x"') != []
 
 
+def test_a_pattern_takes_so_many_steps_for_each_value() -> None:
+    """As long as ten thousand values may take them, their number must be small."""
+    check = SchemaCheck(Raw(b'{"pattern":"^((?!TODO).)*$"}'), "x")
+    assert check.problems(json.dumps("x" * 10_000)) == []
+    (problem,) = check.problems(json.dumps("x" * 100_000))
+    assert "backtracking" in problem
+
+
 @pytest.mark.parametrize(
     "schema", [b'{"type":"objekt"}', b'{"$ref":"http://127.0.0.1:1/x"}', b'{"pattern":"("}']
 )
