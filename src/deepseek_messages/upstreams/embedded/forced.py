@@ -13,9 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jsonschema_rs
 from msgspec import Raw, Struct
 
+from deepseek_messages.translation.hosted.structured import SchemaCheck
+from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.upstreams.embedded.schema import Level, localise
 from deepseek_messages.wire.chat import ChatRequest, FunctionTool, NamedToolChoice
 
@@ -139,20 +140,14 @@ def _filled(form: Form, name: str, text: str) -> Filled:
 
 
 def satisfies(schema: Any, text: str) -> bool:
-    """Whether ``text`` is JSON that ``schema`` allows. A schema that is itself invalid, or that
-    refers to other documents (which are never fetched), is judged by its plain structure.
+    """Whether ``text`` is JSON that ``schema`` is known to allow: not, if that would take too long
+    to check. A schema that is itself invalid, or that refers to other documents (which are never
+    fetched), is judged by its plain structure.
     """
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return False
     for candidate in (schema, localise(schema, "#", Level.PLAIN), {"type": "object"}):
         try:
-            return jsonschema_rs.validator_for(candidate, retriever=_refuse).is_valid(value)
-        except ValueError:
+            check = SchemaCheck(json.dumps(candidate).encode(), "")
+        except Refusal:
             continue
+        return not check.problems(text)
     return False
-
-
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"{uri} is outside the schema")

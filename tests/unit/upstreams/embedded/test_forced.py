@@ -23,6 +23,7 @@ from deepseek_messages.wire.chat import (
     ResponseFormat,
     UserMessage,
 )
+from tests.unit.translation.hosted.test_structured import COSTLY
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = FunctionTool(Function(name="weather", parameters=Raw(json.dumps(CITY).encode())))
@@ -167,3 +168,9 @@ def test_an_answer_has_no_name():
 )
 def test_the_callers_own_schema_decides(schema, text, valid):
     assert satisfies(schema, text) is valid
+
+
+@pytest.mark.parametrize(("schema", "value"), COSTLY.values(), ids=COSTLY)
+def test_what_would_take_days_to_check_is_not_given_out(schema, value):
+    """Nothing can stop a check, and while it runs nothing else does."""
+    assert not satisfies(schema, json.dumps(value))
