@@ -98,7 +98,8 @@ class MemberSettings(UpstreamSettings, frozen=True, kw_only=True):
         str | None, Meta(description="Variable of the environment that holds its key.")
     ] = None
     weight: Annotated[
-        float, Meta(gt=0, description="Its part of the load among those of its priority.")
+        float,
+        Meta(gt=0, le=1_000_000, description="Its part of the load among those of its priority."),
     ] = 1.0
     priority: Annotated[
         Priority | None,

@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
+from msgspec import UNSET, Raw, UnsetType
+
 from deepseek_messages.telemetry.redaction import HIDDEN
 from deepseek_messages.translation.overflow import anthropic_wording
 from deepseek_messages.translation.rate_limits import rate_limits
@@ -171,6 +173,15 @@ def from_status(
     if ours == 401:
         fault.should_retry = False
     return fault
+
+
+# What servers put into the ``error`` of a chunk or an answer that has none.
+_NO_ERROR = frozenset({b"null", b"{}", b'""', b"false"})
+
+
+def reports_error(error: Raw | UnsetType) -> bool:
+    """Whether the ``error`` of a chunk or an answer is one."""
+    return error is not UNSET and bytes(error) not in _NO_ERROR
 
 
 def reported(error: bytes | str) -> Fault:

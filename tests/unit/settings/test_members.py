@@ -48,6 +48,12 @@ def test_tables_become_members(load: Load) -> None:
     assert settings.auth_mode == "keys"
 
 
+@pytest.mark.parametrize("weight", ["inf", "nan", "0", "-1", "1e308"])
+def test_a_weight_is_a_part_of_something(load: Load, weight: str) -> None:
+    with pytest.raises(SettingsError, match=r"upstreams\.1\.weight"):
+        load(TWO.replace("weight = 2.5", f"weight = {weight}"))
+
+
 def test_the_key_of_the_environment_is_for_the_member_that_names_it(load: Load) -> None:
     text = TWO.replace('api_key_env = "DEEPSEEK_API_KEY"', 'api_key = "sk-file"')
     settings = load(text)

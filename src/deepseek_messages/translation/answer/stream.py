@@ -30,7 +30,7 @@ from deepseek_messages.translation.answer.usage import (
     to_usage,
 )
 from deepseek_messages.translation.answer.writer import EventWriter, State
-from deepseek_messages.translation.faults import Fault, cut, garbage, reported
+from deepseek_messages.translation.faults import Fault, cut, garbage, reported, reports_error
 from deepseek_messages.translation.limits import MAX_ANSWER_BYTES
 from deepseek_messages.translation.plan import ReplyPlan
 from deepseek_messages.translation.refusals import Refusal
@@ -107,7 +107,7 @@ class MessageStream:
             return quick
         if self.state is State.CLOSED:
             return []
-        if chunk.error is not UNSET and bytes(chunk.error) not in {b"null", b"{}", b'""', b"false"}:
+        if chunk.error is not UNSET and reports_error(chunk.error):
             raise reported(bytes(chunk.error))
         if chunk.usage is not None:
             self._usage = merge(self._usage, chunk.usage)

@@ -63,5 +63,6 @@ def _bounds(seats: Sequence[Seat]) -> dict[str, int]:
 def _score(seat: Seat, key: bytes) -> float:
     """The highest wins; a seat wins as often as its weight says."""
     digest = blake2b(key, digest_size=8, key=seat.name.encode()[:64]).digest()
-    part = (int.from_bytes(digest) + 1) / (2**64 + 1)
+    # 52 bits: with more the highest ones would be rounded to 1, whose logarithm is 0.
+    part = ((int.from_bytes(digest) >> 12) + 0.5) / 2**52
     return -seat.weight / math.log(part)

@@ -40,21 +40,26 @@ class MemberStream:
 
     async def begin(self) -> None:
         """Read until the model speaks. Raises ``Fault``, also for an answer that never does."""
-        chunks: list[ChatChunk] = []
+        first: list[ChatChunk] = []
         assert self._inner is not None
-        while not any(map(_speaks, chunks)):
+        while not any(map(_speaks, first)):
             batch = await self._inner.read()
             for chunk in batch:
-                if (fault := _fault_of(chunk)) is not None and not any(map(_speaks, chunks)):
+                if any(map(_speaks, first)):
+                    first.append(chunk)
+                elif (fault := _fault_of(chunk)) is not None:
                     fault.usage = next((each.usage for each in batch if each.usage), None)
                     raise fault
-                chunks.append(chunk)
+                elif _speaks(chunk):
+                    first.append(chunk)
+                elif chunk.usage is not None:  # of what says nothing the last figures are enough
+                    first = [chunk]
             if not batch:
                 raise faults.cut(f"{self._member.name} ended its answer before it began")
-        self._first = chunks
+        self._first = first
         self._speaks = True
         self._member.answers(self._since)
-        self._judge(chunks)
+        self._judge(first)
 
     async def read(self) -> Sequence[ChatChunk]:
         """As the server's own stream. Raises ``Fault``."""
@@ -141,7 +146,7 @@ class MemberStream:
 
 def _fault_of(chunk: ChatChunk) -> Fault | None:
     """What ended the answer before it was whole, if the chunk tells that."""
-    if chunk.error is not UNSET:
+    if chunk.error is not UNSET and faults.reports_error(chunk.error):
         return faults.reported(bytes(chunk.error))
     for choice in filter(_ends, chunk.choices or ()):
         try:
@@ -152,7 +157,7 @@ def _fault_of(chunk: ChatChunk) -> Fault | None:
 
 
 def _ends(choice: ChunkChoice) -> bool:
-    return bool(choice.finish_reason)
+    return not choice.index and bool(choice.finish_reason)
 
 
 def _speaks(chunk: ChatChunk) -> bool:
@@ -162,13 +167,16 @@ def _speaks(chunk: ChatChunk) -> bool:
 def _says(choice: ChunkChoice) -> bool:
     """Whether anything of it would reach the client."""
     delta = choice.delta
-    return choice.finish_reason is not None or (
-        delta is not None
-        and bool(
-            delta.content
-            or delta.reasoning_content
-            or delta.reasoning
-            or delta.tool_calls
-            or delta.refusal
+    return not choice.index and (
+        choice.finish_reason is not None
+        or (
+            delta is not None
+            and bool(
+                delta.content
+                or delta.reasoning_content
+                or delta.reasoning
+                or delta.tool_calls
+                or delta.refusal
+            )
         )
     )

@@ -34,7 +34,11 @@ class PoolRoute:
         self._member: Member | None = None
         self._second: Member | None = None  # asked as well, while ``_member`` keeps silent
         first = pool.pick(need, self._key, self._home)
-        if first is None or not self._go(first):
+        passed: list[Member] = []
+        while first is not None and not self._go(first):  # another worker took its last place
+            passed.append(first)
+            first = self._other(passed)
+        if first is None:
             raise pool.full()
         self._last = first
 
@@ -114,7 +118,10 @@ class PoolRoute:
         other = self._other([*self._tried, self._member])
         if other is None or other.place.priority != self._member.place.priority:
             return None
-        if not self._pool.budget.spend() or not other.enter(self):
+        if not other.enter(self):
+            return None
+        if not self._pool.budget.spend():
+            other.leave(self)
             return None
         self._tries += 1
         self._second = other

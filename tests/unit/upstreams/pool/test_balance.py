@@ -3,8 +3,11 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from deepseek_messages.upstreams.pool import balance
 from deepseek_messages.upstreams.pool.balance import SLACK, Seat, choose
 
 FOUR = [Seat(name=f"gpu-{number}") for number in range(4)]
@@ -51,6 +54,43 @@ def test_no_server_gets_more_than_its_bounded_share() -> None:
         seats = [replace(seat, load=loads[seat.name]) for seat in FOUR]
         loads[name_of(seats, b"the same")] += 1
     assert max(loads.values()) <= SLACK * 400 / 4 + 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(1e-6, 1e6), st.floats(0.1, 1.0), st.integers(0, 50)),
+        min_size=1,
+        max_size=6,
+    ),
+    st.none() | st.binary(max_size=8),
+)
+def test_whoever_is_chosen_stays_within_its_share(
+    servers: list[tuple[float, float, int]], key: bytes | None
+) -> None:
+    seats = [
+        Seat(name=str(number), weight=weight, share=share, load=load)
+        for number, (weight, share, load) in enumerate(servers)
+    ]
+    chosen = choose(seats, key, lambda: 0.5)
+    strength = sum(seat.weight * seat.share for seat in seats)
+    total = sum(seat.load for seat in seats) + 1
+    if key is not None and len(seats) > 1:
+        assert chosen.load < SLACK * total * chosen.weight * chosen.share / strength + 1
+    assert choose(seats[::-1], key, lambda: 0.5).name == chosen.name or key is None
+
+
+def test_the_highest_number_that_a_key_hashes_to_has_an_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Highest:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def digest(self) -> bytes:
+            return b"\xff" * 8
+
+    monkeypatch.setattr(balance, "blake2b", Highest)
+    assert name_of(FOUR, b"key") == "gpu-0"
 
 
 def test_its_home_goes_before_the_order_of_the_key_but_not_above_its_share() -> None:

@@ -26,6 +26,7 @@ from deepseek_messages.wire.chat import (
     ChatChunk,
     ChatDelta,
     ChatRequest,
+    ChatUsage,
     ChunkChoice,
     FunctionDelta,
     ToolCallDelta,
@@ -123,6 +124,9 @@ def pair(first: FakeUpstream, second: FakeUpstream, **options: Any) -> World:
     return World(places, PoolOptions(**options))
 
 
+HELLO = [text("Hello"), FINISH]
+
+
 def said(events: list[Any]) -> str:
     return "".join(e.delta.text for e in events if getattr(getattr(e, "delta", None), "text", None))
 
@@ -194,6 +198,39 @@ async def test_an_error_object_before_the_first_word_goes_to_the_next() -> None:
     error = ChatChunk(error=msgspec.Raw(b'{"message":"boom","code":500}'))
     world = pair(FakeUpstream([error]), fake())
     assert said(await world.ask()) == "Hello"
+
+
+@pytest.mark.parametrize("nothing", [b"null", b"{}", b'""', b"false"])
+async def test_an_error_that_is_none_is_none_here_too(nothing: bytes) -> None:
+    """Some servers give every chunk one."""
+    piece, end = (msgspec.structs.replace(each, error=msgspec.Raw(nothing)) for each in HELLO)
+    world = pair(FakeUpstream([piece, end]), fake())
+    assert said(await world.ask()) == "Hello"
+    assert world.attempts == [("first", "served")]
+    assert world.calls() == {"first": 1, "second": 0}
+
+
+async def test_another_choice_is_no_word_of_the_answer() -> None:
+    delta = ChatDelta(content="Bonjour")
+    other = ChatChunk(choices=[ChunkChoice(index=1, delta=delta, finish_reason="stop")])
+    world = pair(FakeUpstream([other, faults.cut()]), fake())
+    assert said(await world.ask()) == "Hello"
+    world = pair(FakeUpstream([text("Hel"), other]), fake())
+    await world.ask()
+    assert world.attempts == [("first", "served"), ("first", "cut")]
+
+
+async def test_chunks_that_say_nothing_are_not_kept() -> None:
+    usage = ChatUsage(prompt_tokens=7, completion_tokens=0)
+    nothing = [ChatChunk(choices=[]), ChatChunk(choices=[ChunkChoice(delta=ChatDelta())])]
+    told = ChatChunk(choices=[], usage=usage)
+    world = pair(FakeUpstream([*nothing * 500, told, told, *HELLO]), fake())
+    answer = await world.answer(request())
+    await answer.opened()
+    stream = answer._stream
+    assert stream is not None
+    assert list(await stream.read()) == [told, HELLO[0]]
+    await answer.aclose()
 
 
 async def test_once_a_word_came_nobody_else_is_asked() -> None:
@@ -553,6 +590,14 @@ async def test_when_all_are_full_the_client_is_told_to_come_back() -> None:
     assert (caught.value.status, caught.value.retry_after) == (529, 1.0)
     await running.aclose()
     await world.ask()
+
+
+async def test_where_another_worker_was_faster_the_next_is_asked() -> None:
+    world = pair(fake(), fake())
+    first, _ = world.pool.members
+    first.enter = lambda _request: False  # type: ignore[method-assign]
+    assert said(await world.ask()) == "Hello"
+    assert world.calls() == {"first": 0, "second": 1}
 
 
 def deepseek_and_another(deepseek: FakeUpstream, limit: int = 500) -> World:

@@ -71,6 +71,18 @@ async def test_off_by_default() -> None:
     assert world.clock.slept == []
 
 
+async def test_a_hedge_that_finds_no_place_costs_nothing() -> None:
+    world = Hedging(fake(SILENCE), fake())
+    second = next(member for member in world.pool.members if member.name == QUICK)
+    second.enter = lambda _request: False  # type: ignore[method-assign]
+    before = world.pool.budget._saved
+    asking = spawn(world.ask_slowly(), "ask")
+    await rounds()
+    asking.cancel()
+    await asyncio.wait((asking,))
+    assert world.pool.budget._saved == before + 0.2
+
+
 async def test_one_that_speaks_in_time_is_alone() -> None:
     world = Hedging(fake(), fake())
     assert said(await world.ask()) == "Hello"
