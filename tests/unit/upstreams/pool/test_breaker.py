@@ -1,5 +1,9 @@
 """When a server is left out, for how long, and how it comes back."""
 
+from random import Random
+
+import pytest
+
 from deepseek_messages.upstreams.pool.breaker import (
     BARRED,
     LEAST_SHARE,
@@ -171,3 +175,43 @@ def test_a_good_probe_does_not_help_one_that_refuses_us() -> None:
     made.seems_well(1)
     assert made.state(1) is Health.OPEN
     assert made.opens_at(1) == BARRED
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_happens_one_trial_at_a_time_and_a_way_back(seed: int) -> None:
+    """Requests begin, end in every way and are given up, small questions are asked, time passes."""
+    chance = Random(seed)
+    made, now = Breaker(LIMITS, chance.random), 0.0
+    running: list[tuple[int, bool]] = []  # the era in which it was asked, and whether on trial
+    for _ in range(60):
+        now += chance.choice([0, 0, 0.5, 3, 30])
+        allowed, trial = made.allows(now), (made.era, True) in running
+        assert not (allowed and trial and made.state(now) is Health.TRIAL)
+        assert 0 < made.share(now) <= 1
+        match chance.choice(["ask", "ask", "ask anyway", "ends", "ends", "leaves", "question"]):
+            case "ask" if allowed:
+                on_trial = made.began(now)
+                running.append((made.era, on_trial))
+            case "ask anyway":
+                on_trial = made.began(now)
+                running.append((made.era, on_trial))
+            case "ends" if running:
+                since, on_trial = running.pop(chance.randrange(len(running)))
+                before = made.state(now), made.opens_at(now), made.era
+                outcome = chance.choice([made.failed, made.barred, made.answers, made.succeeded])
+                outcome(now, since)
+                if since < before[2]:
+                    assert (made.state(now), made.opens_at(now), made.era) == before
+            case "leaves" if running:
+                since, on_trial = running.pop(chance.randrange(len(running)))
+                if on_trial and since == made.era:
+                    made.abandoned()
+            case "question":
+                chance.choice([made.seems_well, made.seems_ill])(now)
+    made.abandoned()
+    now = made.opens_at(now)
+    assert made.allows(now)
+    made.began(now)
+    made.succeeded(now, made.era)
+    assert made.state(now) is Health.CLOSED
+    assert made.share(now + LIMITS.return_time + 1) == 1
