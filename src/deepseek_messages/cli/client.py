@@ -90,8 +90,8 @@ def window_of(settings: Settings) -> int | None:
     if settings.upstream_kind != "pool":
         return _window(settings, settings.upstream_kind, settings.upstream)
     windows = [
-        member.context_window or _window(settings, member.resolved_kind, member)
-        for member in settings.upstreams
+        each.context_window or _window(settings, each.resolved_kind, each)
+        for each in settings.upstreams
     ]
     return None if None in windows else max(filter(None, windows), default=None)
 
@@ -102,6 +102,8 @@ def _window(settings: Settings, kind: UpstreamKind, upstream: UpstreamSettings) 
             return settings.embedded.context or PACKAGED_WINDOWS.get(settings.embedded.model)
         case "double":
             return FLASH.context_window
+        case "chat" | "tokens" if upstream.context_window:
+            return upstream.context_window
         case "chat" | "tokens" if upstream.model:
             return describe(upstream.model).context_window
         case "chat" | "tokens":

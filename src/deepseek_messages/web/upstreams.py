@@ -152,6 +152,7 @@ def chat_upstream(settings: UpstreamSettings) -> ChatHttpUpstream:
         dialect=_dialect(settings.dialect),
         api_key=settings.api_key.reveal() if settings.api_key else None,
         model=settings.model,
+        context_window=settings.context_window,
         proxy_from_env=settings.proxy_from_env,
         connect_timeout=settings.connect_timeout,
         first_byte_timeout=settings.first_byte_timeout,

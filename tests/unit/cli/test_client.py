@@ -72,6 +72,7 @@ def test_window_of_no_server() -> None:
         ({}, {"upstream": "deepseek"}, 1_048_576),
         ({}, {"upstream": "deepseek", "model": "deepseek-chat"}, 131_072),
         ({}, {"upstream": "http://h:1"}, None),
+        ({}, {"upstream": "http://h:1", "upstream.context_window": 4096}, 4096),
     ],
 )
 def test_window_without_asking(

@@ -20,11 +20,21 @@ _OUTPUT_KEYS = ("max_output_tokens", "max_completion_tokens")
 
 
 class ModelList:
-    """One server's models. ``preferred`` is the name a person configured: it comes first."""
+    """One server's models. ``preferred`` is the name a person configured: it comes first; and
+    ``window`` the context in tokens.
+    """
 
-    def __init__(self, probe: Probe, *, preferred: str | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        probe: Probe,
+        *,
+        preferred: str | None,
+        window: int | None = None,
+        clock: Callable[[], float],
+    ) -> None:
         self._probe = probe
         self._preferred = preferred
+        self._window = window
         self._clock = clock
         self._models: Sequence[Model] = ()
         self._until = float("-inf")
@@ -66,7 +76,8 @@ class ModelList:
             models = await self._ask(dialect)
         except Fault as fault:
             models = self._without_list(dialect, fault)
-        self._models = self._preferred_first(models)
+        listed = self._preferred_first(models)
+        self._models = tuple(_sized(model, self._window) for model in listed)
         self._until = self._clock() + MODELS_TTL
 
     async def _ask(self, dialect: Dialect) -> list[Model]:

@@ -41,8 +41,9 @@ class ChatHttpUpstream:
     with ``None`` it is found out by asking the server, at the first ``models`` or ``readiness``,
     and taken by its host name until then. ``api_key`` is sent to this origin only; a call's own
     ``credential`` goes instead of it. ``model`` is listed first, and alone when the server has
-    no list. Times are in seconds. Raises ``ValueError``, in words for the person who wrote the
-    settings, for an address, key or proxy that cannot be one.
+    no list; ``context_window``, in tokens, stands for what the server says of it. Times are in
+    seconds. Raises ``ValueError``, in words for the person who wrote the settings, for an address,
+    key or proxy that cannot be one.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ChatHttpUpstream:
         dialect: Dialect | None = None,
         api_key: str | None = None,
         model: str | None = None,
+        context_window: int | None = None,
         name: str | None = None,
         proxy_from_env: bool = True,
         connect_timeout: float = CONNECT_TIMEOUT,
@@ -77,7 +79,7 @@ class ChatHttpUpstream:
         )
         self._urls: dict[str, URL] = {}  # by path
         self._probe = Probe(self._client)
-        self._models = ModelList(self._probe, preferred=model, clock=clock)
+        self._models = ModelList(self._probe, preferred=model, window=context_window, clock=clock)
         self._clock = clock
         self._readiness = Readiness(ready=False, reason="not asked yet")
         self._readiness_until = float("-inf")

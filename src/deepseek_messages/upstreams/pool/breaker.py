@@ -169,7 +169,8 @@ class Breaker:
 
     def _open(self, now: float, *, least: float = 0.0) -> None:
         limits = self._limits
-        seconds = min(limits.longest_cooldown, limits.cooldown * 2**self._openings)
+        longest = max(limits.longest_cooldown, limits.cooldown)
+        seconds = min(longest, limits.cooldown * 2**self._openings)
         self._until = now + max(seconds, least) * (1 + self._draw() / 4)
         self._openings = min(self._openings + 1, 16)
         self._state = Health.OPEN

@@ -110,6 +110,14 @@ async def test_broken_entries_are_skipped_and_broken_figures_ignored() -> None:
 # --- asking ---------------------------------------------------------------------------------------
 
 
+async def test_the_window_of_the_settings_counts() -> None:
+    server = Server(models=listing("a", max_model_len=131_072))
+    with serve_app(server.app()) as running:
+        async with connected(running.url, context_window=4096) as upstream:
+            (model,) = await upstream.models()
+    assert (model.context_window, model.max_output_tokens) == (4096, 4096)
+
+
 async def test_a_list_is_remembered_and_asked_again_when_old() -> None:
     server, clock = Server(models=listing("a")), Clock()
     with serve_app(server.app()) as running:

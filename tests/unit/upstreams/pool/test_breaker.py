@@ -74,6 +74,15 @@ def test_a_failed_trial_doubles_the_cooldown_up_to_the_longest() -> None:
     assert waits == [5, 10, 20, 20]
 
 
+def test_a_cooldown_longer_than_the_longest_is_kept() -> None:
+    made = Breaker(BreakerLimits(failures=1, cooldown=1000), lambda: 0.0)
+    made.failed(0)
+    assert made.opens_at(0) == 1000
+    made.began(1000)
+    made.failed(1000)
+    assert made.opens_at(1000) == 2000
+
+
 def test_a_trial_that_succeeds_closes_it_and_its_share_grows_slowly() -> None:
     made = opened()
     made.began(5)
