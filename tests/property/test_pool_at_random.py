@@ -23,7 +23,7 @@ from deepseek_messages.upstreams.pool.breaker import Health
 from deepseek_messages.upstreams.pool.member import Place
 from deepseek_messages.upstreams.pool.pool import PoolOptions
 from tests.support.answering import events_of
-from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
+from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, finish, text
 from tests.unit.upstreams.pool.test_pool import World, request
 
 pytestmark = pytest.mark.anyio
@@ -67,6 +67,7 @@ class Moody(FakeUpstream):
         fault = self.chance.choice(FAULTS)
         return self.chance.choice(
             [HELLO, HELLO, [fault, OPEN], [fault, OPEN], [OPEN, fault], [text("Hel"), fault],
+             [*HELLO, fault], [text("Hel"), finish("insufficient_system_resource")], [text("Hel")],
              [SILENCE, OPEN], [OPEN, SILENCE], [text("Hel"), SILENCE]]
         )  # fmt: skip
 
@@ -105,7 +106,10 @@ class Chaos(World):
         model = self.chance.choice(["deepseek-chat", "small", "large", PRO.id])
         words = self.chance.choice(["Hello", "word " * 2000])
         with suppress(Fault, Refusal):
-            await events_of(await self.answer(request(words, model=model), session))
+            if self.chance.random() < 0.3:
+                await self.whole(request(words, model=model, stream=False))
+            else:
+                await events_of(await self.answer(request(words, model=model), session))
 
     def check(self) -> None:
         assert self.pool.budget._saved >= 0
