@@ -3,7 +3,7 @@
 from structlog.testing import capture_logs
 
 from deepseek_messages.translation.dialects import VLLM
-from deepseek_messages.translation.faults import Fault, FaultKind
+from deepseek_messages.translation.faults import Fault, FaultKind, from_status
 from deepseek_messages.upstreams.pool.member import Place
 from deepseek_messages.upstreams.pool.pool import Pool
 from tests.support.app import served
@@ -130,6 +130,22 @@ def test_a_refusal_by_the_next_upstream_after_an_early_200_is_told_as_one() -> N
     (told,) = (e for e in log if e["event"] == "request" and e["path"] == "/v1/messages")
     assert (told["outcome"], told["tried"]) == ("refused", ("first=cut",))
     assert not second.played
+
+
+def test_a_400_of_the_next_upstream_after_an_early_200_is_told_as_one() -> None:
+    gate = Gate()
+    bad = from_status(400, {}, b'{"error":{"message":"bad tool"}}')
+    first, second = FakeUpstream([Wait(gate), CUT, OPEN]), FakeUpstream([bad, OPEN])
+    pool = Pool([("first", first, Place()), ("second", second, Place(priority=1))])
+    with (
+        served(pool, server=FAST) as s,  # type: ignore[arg-type]
+        s.client.stream() as stream,
+    ):
+        stream.next()
+        gate.set()
+        rest = [event for event in stream.rest() if event["type"] != "ping"]
+    told = {"type": "invalid_request_error", "message": "bad tool"}
+    assert [event["error"] for event in rest] == [told]
 
 
 def test_a_cut_in_the_middle_closes_the_block_and_ends_with_one_error() -> None:
