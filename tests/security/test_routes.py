@@ -98,6 +98,9 @@ METRICS_CASES = [
     ("this machine", {}, 200),
     ("through a proxy", {"x-forwarded-for": "203.0.113.7"}, 401),
     ("through a proxy that says Forwarded", {"forwarded": "for=203.0.113.7"}, 401),
+    ("through a proxy that says Via", {"via": "1.1 edge"}, 401),
+    ("through a proxy that tells the host", {"x-forwarded-host": "box.example"}, 401),
+    ("through a proxy that tells the scheme", {"x-forwarded-proto": "https"}, 401),
     ("a caller through a proxy", {"x-real-ip": "203.0.113.7", "x-api-key": KEY}, 401),
     (
         "the metrics key through a proxy",

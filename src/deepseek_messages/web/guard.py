@@ -23,7 +23,15 @@ from deepseek_messages.web.exchange import Exchange
 # §5.5), no longer than gateways' signed tokens are.
 CREDENTIAL = re.compile(r"[\x21-\x7e]{1,4096}")
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+# What proxies add to a request, some of them only one of these.
+FORWARDED = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+)
 
 MISSING_KEY = "x-api-key header is required"
 WRONG_KEY = "invalid x-api-key"
