@@ -29,10 +29,9 @@ from deepseek_messages.web.offers import declined
 from deepseek_messages.web.paths import MESSAGES, MESSAGES_SPELLINGS
 from deepseek_messages.web.paused import WatchedFlow
 from deepseek_messages.web.short_answer import ShortAnswer
+from deepseek_messages.web.strict_head import check_head
 from deepseek_messages.web.unread import UnreadWatch
 from deepseek_messages.wire.errors import ErrorDetail
-
-VERSIONS = ("1.0", "1.1")
 
 # Seconds that a body may come behind its head without a task that waits for it: many clients write
 # the two one after the other.
@@ -207,16 +206,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole; the application takes over. Raises ``ValueError``, which makes the
-        parser give up, for a version that is not spoken here, and for a target that is no path
-        (RFC 9112 §3.2): those are for proxies, and name a host besides the one that is checked.
+        parser give up, for what ``check_head`` refuses.
         """
-        if self.parser.get_http_version() not in VERSIONS:
-            raise ValueError("unknown version")
-        if not self.url.startswith(b"/") and self.url != b"*":
-            raise ValueError("not a proxy")
+        check_head(self.parser, self.url, self.headers)
         if self.parser.should_upgrade():
-            if self.parser.get_method() == b"CONNECT":
-                raise ValueError("not a proxy")
             self._offered = True
             return
         self._reading_head = False
