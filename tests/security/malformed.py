@@ -280,3 +280,36 @@ def untyped(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
             for kind, value in ODD.items():
                 yield f"{dotted((*path, key))} is {kind}", replaced(WHOLE, (*path, key), value)
+
+
+def sound() -> Iterator[dict[str, Any]]:
+    """Requests that hold, all together, whatever ``cases`` spoils."""
+    yield WHOLE
+    for fields in FURTHER:
+        yield WHOLE | fields
+    for block in BLOCKS.values():
+        yield replaced(WHOLE, ("messages", 0, "content", 0), block)
+
+
+def keys_of(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The place of every member of every object."""
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in members:
+        if isinstance(value, dict):
+            yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from keys_of(inner, (*path, key))
+
+
+def with_twice(value: Any, twice: Path, path: Path = ()) -> str:
+    """The JSON of ``value`` with one member written twice."""
+    if isinstance(value, dict):
+        members = []
+        for key, inner in value.items():
+            member = f"{json.dumps(key)}:{with_twice(inner, twice, (*path, key))}"
+            members += [member] * (2 if (*path, key) == twice else 1)
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, list):
+        items = (with_twice(inner, twice, (*path, at)) for at, inner in enumerate(value))
+        return "[" + ",".join(items) + "]"
+    return json.dumps(value)

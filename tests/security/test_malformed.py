@@ -5,12 +5,24 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.security.malformed import WHOLE, cases, made, reached, spoilable, untyped
+from tests.security.malformed import (
+    WHOLE,
+    cases,
+    dotted,
+    keys_of,
+    made,
+    reached,
+    sound,
+    spoilable,
+    untyped,
+    with_twice,
+)
 from tests.support.app import Served
 from tests.support.in_pieces import decode_in_pieces, outcome, whole
 
 CASES = list(cases(made()))
 PLACES = sorted({place for place, _, _ in CASES})
+TWICE = {with_twice(body, path): dotted(path) for body in sound() for path in keys_of(body)}
 
 
 def test_there_are_enough() -> None:
@@ -44,8 +56,23 @@ def test_a_wrong_type_is_refused_by_its_place(
     assert s.upstream.played == []
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("part", range(4))
+def test_a_key_that_stands_twice_is_refused_by_its_place(
+    server: Callable[..., Served], part: int, path: str
+) -> None:
+    s = server("open")
+    for data, place in list(TWICE.items())[part::4]:
+        status, error, message = s.client.post(data.encode(), path).error()
+        assert (status, error) == (400, "invalid_request_error"), (place, message)
+        assert message == f"{place}: This key stands twice in its object"
+    assert s.upstream.played == []
+
+
 def test_in_a_large_body_the_same_place_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     decode_in_pieces(monkeypatch)
+    for data in map(str.encode, TWICE):
+        assert outcome(data) == whole(data)
     for place, kind, body in CASES:
         data = json.dumps(body).encode()
         assert outcome(data) == whole(data), (place, kind)

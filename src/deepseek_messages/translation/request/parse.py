@@ -23,6 +23,7 @@ from deepseek_messages.translation.limits import (
 )
 from deepseek_messages.translation.refusals import Refusal
 from deepseek_messages.translation.request import large, unknown_blocks
+from deepseek_messages.translation.request.repeated import refuse_repeated
 from deepseek_messages.wire.messages import InputMessage, MessagesRequest
 from deepseek_messages.wire.tools import Tool
 
@@ -62,7 +63,6 @@ def parse_request(body: bytes, *, counting: bool = False, is_text: bool = False)
     With ``is_text`` a large body is known to be UTF-8.
 
     Raises ``Refusal`` (400) that names the field in dotted form, or the place of a JSON error.
-    Duplicate keys are tolerated, the last one counts (RFC 8259 leaves it open).
     """
     request = _decode(body, is_text=is_text)
     _check_top(request, counting)
@@ -80,15 +80,22 @@ def _decode(body: bytes, *, is_text: bool) -> MessagesRequest:
                 return _decode_in_pieces(body, size)
         elif not body.isascii():
             body.decode("utf-8")  # raw JSON is passed on unread: it must be proper text too
-        return _request.decode(body)
-    except msgspec.ValidationError as error:
-        return _second_look(body, error)
+        return _decode_at_once(body)
     except UnicodeDecodeError as error:
         raise Refusal(_unicode_message(body, error)) from None
     except msgspec.DecodeError as error:
         raise Refusal(_syntax_message(body, str(error))) from None
     except RecursionError:
         raise Refusal(_DEPTH_MESSAGE) from None
+
+
+def _decode_at_once(body: bytes) -> MessagesRequest:
+    try:
+        request = _request.decode(body)
+    except msgspec.ValidationError as error:
+        request = _second_look(body, error)
+    refuse_repeated(body)
+    return request
 
 
 def _second_look(body: bytes, error: msgspec.ValidationError) -> MessagesRequest:
@@ -129,6 +136,7 @@ def _decode_in_pieces(body: bytes, size: large.Size) -> MessagesRequest:
     messages: list[InputMessage] = []
     for first, batch in large.batches(shell.messages):
         messages += _decode_batch(first, batch)
+    _refuse_repeated_in_pieces(body, shell.messages)
     fields = {name: getattr(shell, name) for name in shell.__struct_fields__}
     return MessagesRequest(**{**fields, "messages": messages})
 
@@ -158,6 +166,12 @@ def _decode_batch(first: int, batch: Sequence[Raw]) -> list[InputMessage]:
     if len(batch) == 1:
         raise _field_refusal(str(wrong), f"messages.{first}")
     raise _batch_refusal(str(wrong), first)
+
+
+def _refuse_repeated_in_pieces(body: bytes, messages: Sequence[Raw]) -> None:
+    for index, message in enumerate(messages):
+        refuse_repeated(bytes(message), f"messages.{index}")
+    refuse_repeated(body.replace(bytes(_bare.decode(body).messages), b"[]", 1))
 
 
 def _batch_refusal(error: str, first: int) -> Refusal:
