@@ -24,7 +24,7 @@ from deepseek_messages.upstreams.pool.member import Place
 from deepseek_messages.upstreams.pool.pool import PoolOptions
 from tests.support.answering import events_of
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, finish, text
-from tests.unit.upstreams.pool.test_pool import World, request
+from tests.unit.upstreams.pool.world import World, request
 
 pytestmark = pytest.mark.anyio
 

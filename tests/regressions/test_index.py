@@ -46,6 +46,7 @@ CASES = [f"{group}-{number}" for group, numbers in GROUPS.items() for number in 
 NOT_APPLICABLE = {"DP-02", "DP-03", "DP-05", "PF-04", "SE-02", "SE-12"}
 
 HTTP, PROMPT = "unit/upstreams/chat/test_chat_http.py", "unit/prompt/test_counting.py"
+AGAIN = "unit/upstreams/pool/test_pool_again.py"
 
 ELSEWHERE = {
     "CT-05": "unit/service/test_counting.py::test_deepseek_is_counted_here_exactly",
@@ -55,7 +56,7 @@ ELSEWHERE = {
     "KA-07": "unit/web/test_protocol.py::test_a_long_answer_is_not_cut_by_the_head_clock",
     "LK-01": "unit/web/test_watch.py::test_gone_in_the_middle_of_a_stream",
     "LK-03": "unit/web/test_watch.py::test_gone_while_a_whole_answer_is_made",
-    "LK-04": "unit/upstreams/pool/test_pool.py::test_a_client_that_leaves_during_the_wait_ends_it",
+    "LK-04": f"{AGAIN}::test_a_client_that_leaves_during_the_wait_ends_it",
     "LK-05": f"{HTTP}::test_a_kept_connection_that_died_is_replaced_at_once",
     "LK-07": f"{HTTP}::test_an_expired_connection_is_not_used_again",
     "LK-08": "security/test_raw_http.py::test_memory_stays_flat_under_a_flood_of_hostile_bytes",

@@ -22,7 +22,7 @@ from deepseek_messages.upstreams.switch import Switch
 from deepseek_messages.web.upstreams import Shelf, make_upstream
 from tests.support.answering import answerer_on
 from tests.support.fake import OPEN, FakeUpstream
-from tests.unit.upstreams.pool.test_pool import fake, request
+from tests.unit.upstreams.pool.world import fake, request
 
 pytestmark = pytest.mark.anyio
 

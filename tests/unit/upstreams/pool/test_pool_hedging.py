@@ -18,7 +18,7 @@ from tests.support.answering import events_of
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
 from tests.support.gates import Gate
 from tests.support.raw import Reached, Wait
-from tests.unit.upstreams.pool.test_pool import World, fake, request, said
+from tests.unit.upstreams.pool.world import World, fake, request, said
 
 pytestmark = pytest.mark.anyio
 

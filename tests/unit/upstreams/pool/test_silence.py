@@ -16,7 +16,7 @@ from deepseek_messages.wire.chat import ChatChunk, ChatDelta, ChunkChoice
 from tests.support.fake import FINISH, OPEN, SILENCE, FakeUpstream, text
 from tests.support.gates import Gate
 from tests.support.raw import Reached, Wait
-from tests.unit.upstreams.pool.test_pool import Clock, World, fake, said
+from tests.unit.upstreams.pool.world import Clock, World, fake, said
 
 pytestmark = pytest.mark.anyio
 
