@@ -17,10 +17,13 @@ import httptools
 
 from deepseek_messages.translation.faults import Fault
 from deepseek_messages.upstreams.http import faults as http_faults
-from deepseek_messages.upstreams.http.pooled_reply import PooledReply
+from deepseek_messages.upstreams.http.pooled_reply import HIGH_WATER, PooledReply
 from deepseek_messages.upstreams.http.reply import Deadlines
 
 _NEVER = float("inf")
+
+# So many bytes are read at a time even if nearly as much as may be is unread.
+LEAST_READ = 4096
 
 
 class Owner(Protocol):
@@ -159,9 +162,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Where the next bytes go. One place serves all connections of an event loop: it is read
-        before anything else happens there.
+        before anything else happens there. Behind a reader that lags it is no more than what may
+        be kept for it.
         """
-        return self._owner.buffer
+        reply = self._reply
+        if reply is None or not reply.unread:
+            return self._owner.buffer
+        return self._owner.buffer[: max(HIGH_WATER - reply.unread, LEAST_READ)]
 
     def buffer_updated(self, size: int) -> None:
         """Bytes have come."""

@@ -57,7 +57,6 @@ class PooledReply:
         "_paused",
         "_pieces",
         "_settled",
-        "_size",
         "_stale",
         "_tell",
         "_waiter",
@@ -66,6 +65,7 @@ class PooledReply:
         "has_head",
         "origin",
         "status",
+        "unread",
     )
 
     def __init__(
@@ -91,7 +91,7 @@ class PooledReply:
         self._stale = False
         self._head_size = 0
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.unread = 0  # bytes that came since the reader took what there was
         self._paused = False
         self._settled = False
         self.ended = False
@@ -179,7 +179,7 @@ class PooledReply:
         frames = relay.take(data)
         if frames is not None:
             pieces.clear()
-            self._size = 0
+            self.unread = 0
             self._begun = True
             self._content_by = self._loop.time() + self._limits.idle
             self._connection.expire_at(self._content_by)
@@ -209,7 +209,7 @@ class PooledReply:
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self._size = 0
+        self.unread = 0
         if self._paused:
             self._paused = False
             self._connection.resume_reading()
@@ -274,7 +274,7 @@ class PooledReply:
         if pieces and not self._settled:
             self._pieces += pieces
         self._kept = False  # the connection was alive when the request went out
-        self._size += size
+        self.unread += size
         if not self.has_head:
             self._head_size += size
             if self._head_size > MAX_UPSTREAM_HEAD_BYTES:
@@ -283,7 +283,7 @@ class PooledReply:
             self.wake()
         elif self._tell is not None and (self._pieces or self.ended or self._fault is not None):
             self._tell()
-        if self._size > HIGH_WATER and self._pieces and not self._paused and not self.ended:
+        if self.unread > HIGH_WATER and self._pieces and not self._paused and not self.ended:
             self._paused = True  # not beyond the end: the connection may be another answer's now
             self._connection.pause_reading()
 

@@ -9,7 +9,8 @@ import pytest
 from deepseek_messages.translation.faults import Fault, FaultKind
 from deepseek_messages.translation.limits import STALE_WITHIN
 from deepseek_messages.upstreams.chat.stream import HttpChatStream
-from deepseek_messages.upstreams.http.connection import Connection
+from deepseek_messages.upstreams.http.connection import LEAST_READ, Connection
+from deepseek_messages.upstreams.http.pool import READ_SIZE
 from deepseek_messages.upstreams.http.pooled_reply import HIGH_WATER, PooledReply, StaleError
 from deepseek_messages.upstreams.http.reply import Deadlines
 from tests.faults.chat_bytes import delta
@@ -22,6 +23,7 @@ BURST = 256_000
 
 class Owner:
     kept = 0
+    buffer = memoryview(bytearray(READ_SIZE))
 
     def free(self, connection: Connection) -> None:
         self.kept += 1
@@ -116,6 +118,21 @@ async def test_it_keeps_little() -> None:
         got += len(piece)
     assert await reply.read() == b""
     connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("unread", [0, 1, 60_000, HIGH_WATER])
+async def test_a_reader_that_lags_has_no_whole_read_more_behind_it(unread: int) -> None:
+    line = Line()
+    line.begin()
+    line.says(b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n")
+    line.connection._reply.unread = 0  # type: ignore[union-attr] - the head is no content
+    line.says(b"x" * unread)
+    while not line.transport.paused:
+        room = line.connection.get_buffer(-1)
+        assert len(room) == READ_SIZE or unread
+        unread += len(room)
+        line.connection.buffer_updated(len(room))
+    assert unread <= HIGH_WATER + LEAST_READ
 
 
 async def test_only_content_ends_a_silence() -> None:
