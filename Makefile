@@ -68,7 +68,7 @@ fuzz: setup  ## 20,000 requests from the schema, 500,000 damaged streams, 100,00
 	@FUZZ_STREAMS=500000 HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -n auto tests/property $(ARGS)
 	@FUZZ_REQUESTS=20000 exec $(PYTHON) -m pytest $(PARALLEL) tests/security/test_openapi*.py $(ARGS)
 
-# Six minutes on two cores; ARGS="usage stream" for some modules, "--every 10" for a sample,
+# Forty minutes on two cores; ARGS="usage stream" for some modules, "--every 10" for a sample,
 # "--survivors" or "--show usage.17" to see changes, "--help" for the rest.
 .PHONY: mutants
 mutants: setup  ## change the translation in thousands of small ways; 90 % must break a test

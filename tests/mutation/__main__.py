@@ -42,12 +42,12 @@ PLAIN += [*(word for name in WITHOUT for word in ("-p", f"no:{name}"))]
 
 def main() -> int:
     options = arguments()
-    sources = {path.stem: (path, path.read_bytes()) for path in sorted(CODE.glob("*.py"))}
+    sources = modules()
     if options.show:
         for name in options.show:
             show(sources, name)
         return 0
-    names = options.modules or [name for name in sources if name != "__init__"]
+    names = options.modules or list(sources)
     chosen = {name: sources[name] for name in names}
     mutants = [m for name, (_, source) in chosen.items() for m in mutants_of(name, source)]
     mutants = mutants[:: options.every]
@@ -70,6 +70,14 @@ def main() -> int:
         return 2
     results.close()
     return report(outcomes, run.left_out, options)
+
+
+def modules() -> dict[str, tuple[Path, bytes]]:
+    """The translation's files, in whatever folder, by names that only one of them has."""
+    paths = sorted(path for path in CODE.rglob("*.py") if path.name != "__init__.py")
+    found = {path.stem: (path, path.read_bytes()) for path in paths}
+    assert len(found) == len(paths), "two modules have one name"
+    return found
 
 
 def arguments() -> argparse.Namespace:
