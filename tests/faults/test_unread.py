@@ -3,6 +3,7 @@
 import gc
 import json
 import socket
+import sys
 import time
 import weakref
 from pathlib import Path
@@ -65,6 +66,26 @@ def test_who_reads_slowly_in_the_end_gets_all() -> None:
             assert isinstance(s.app.loop, SkippingLoop)
             s.app.loop.skip(2.0).done.require("the jump")
     assert len(answer) / 4_096 * 2.0 > 2 * 100.0
+    assert b"event: message_stop" in answer
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only what the system takes is known")
+def test_who_reads_very_slowly_is_not_taken_for_one_who_reads_nothing() -> None:
+    """What he takes in ``write_timeout`` is less than the system asks for at a time."""
+    upstream = FakeUpstream([text("x" * UNREAD) for _ in range(3)] + [FINISH])
+    options = {"listener": bind("127.0.0.1", 0), "loop": SKIPPING}
+    with (
+        served(upstream, server={"write_timeout": 100.0}, server_options=options) as s,
+        socket.socket() as sock,
+    ):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        sock.connect((s.app.host, s.app.port))
+        sock.sendall(request(STREAM, fields="connection: close\r\n"))
+        answer = b""
+        while data := sock.recv(2_048):
+            answer += data
+            assert isinstance(s.app.loop, SkippingLoop)
+            s.app.loop.skip(10.0).done.require("the jump")
     assert b"event: message_stop" in answer
 
 
