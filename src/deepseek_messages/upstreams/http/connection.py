@@ -10,6 +10,7 @@ is set to, and looks at its firing whether anything is due.
 """
 
 import asyncio
+import select
 from collections.abc import Coroutine
 from typing import Protocol, cast
 
@@ -79,6 +80,15 @@ class Connection(asyncio.BufferedProtocol):
     def connected(self) -> bool:
         """Whether it is: what there was to send has gone out."""
         return self._transport is not None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come that nobody has read. To be looked at before a request goes out
+        on a kept one: what came before it would be taken for its answer, and its answer for that
+        of the next request, which may be another caller's.
+        """
+        assert self._transport is not None
+        return not _readable(self._transport)
 
     def begin(self, origin: str, limits: Deadlines, first_by: float) -> PooledReply:
         """Expect an answer. The request has to be written now."""
@@ -264,3 +274,13 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
         else:
             self._owner.free(self)
+
+
+def _readable(transport: asyncio.Transport) -> bool:
+    """Whether the system holds bytes, or the end, of the connection."""
+    sock = transport.get_extra_info("socket")
+    if hasattr(select, "poll"):  # which knows no highest descriptor
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([sock], (), (), 0)[0])

@@ -129,8 +129,11 @@ class HttpPool:
     def _take(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closing:
+            if connection.closing:
+                continue
+            if connection.quiet:
                 return connection
+            connection.abort()
         return None
 
     def _dial(self, limits: Deadlines, first_by: float) -> Connection:

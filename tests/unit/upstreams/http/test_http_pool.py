@@ -22,6 +22,7 @@ from tests.support.gates import WAIT_SECONDS
 from tests.support.servers import (
     Cut,
     Gate,
+    Reached,
     ReadRequest,
     Stall,
     Step,
@@ -81,6 +82,19 @@ async def test_bytes_on_an_idle_connection_end_it() -> None:
             gate.set()
             await server.connection().done.opened()
             assert await ask(made) == b"two"
+
+
+async def test_bytes_that_nobody_has_read_yet_are_not_the_next_answer() -> None:
+    """They came between two requests, while the event loop had other things to do."""
+    go, said = Gate(), Gate()
+    extra = answer(b"for nobody")
+    first: list[Step] = [ReadRequest(), answer(b"1"), Wait(go), extra, Reached(said), Stall()]
+    with raw_upstream(first, [ReadRequest(), answer(b"2")]) as server:
+        async with client(server.url) as made:
+            assert await ask(made) == b"1"
+            go.set()
+            said.require("the answer to nothing")  # nothing runs in our loop meanwhile
+            assert await ask(made) == b"2"
 
 
 async def test_connection_close_is_obeyed() -> None:
