@@ -13,7 +13,7 @@ import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,7 @@ def _stands_in(secret: str, place: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", place) is not None
 
 
+@lru_cache(maxsize=100_000)
 def _is_ours(word: str) -> bool:
     """A number, or a word that this server says by itself: generated requests say them, too."""
     return word.isdecimal() or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", _source()) is not None
