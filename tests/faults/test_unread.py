@@ -49,9 +49,10 @@ def test_who_leaves_a_complete_answer_unread_is_cut_off(
         wait_until(lambda: s.app.open_connections == 0)
 
 
-def test_who_reads_slowly_in_the_end_gets_all() -> None:
-    """All takes far longer than ``write_timeout``, and no part of it does."""
-    upstream = FakeUpstream([text("x" * 5 * UNREAD), FINISH])
+def read_slowly(upstream: FakeUpstream, size: int, seconds: float) -> bytes:
+    """The whole answer, read ``size`` bytes at a time by a client that waits ``seconds`` each time,
+    of a server whose ``write_timeout`` is 100 s.
+    """
     options = {"listener": bind("127.0.0.1", 0), "loop": SKIPPING}
     with (
         served(upstream, server={"write_timeout": 100.0}, server_options=options) as s,
@@ -61,10 +62,16 @@ def test_who_reads_slowly_in_the_end_gets_all() -> None:
         sock.connect((s.app.host, s.app.port))
         sock.sendall(request(STREAM, fields="connection: close\r\n"))
         answer = b""
-        while data := sock.recv(4_096):
+        while data := sock.recv(size):
             answer += data
             assert isinstance(s.app.loop, SkippingLoop)
-            s.app.loop.skip(2.0).done.require("the jump")
+            s.app.loop.skip(seconds).done.require("the jump")
+    return answer
+
+
+def test_who_reads_slowly_in_the_end_gets_all() -> None:
+    """All takes far longer than ``write_timeout``, and no part of it does."""
+    answer = read_slowly(FakeUpstream([text("x" * 5 * UNREAD), FINISH]), 4_096, 2.0)
     assert len(answer) / 4_096 * 2.0 > 2 * 100.0
     assert b"event: message_stop" in answer
 
@@ -73,20 +80,7 @@ def test_who_reads_slowly_in_the_end_gets_all() -> None:
 def test_who_reads_very_slowly_is_not_taken_for_one_who_reads_nothing() -> None:
     """What he takes in ``write_timeout`` is less than the system asks for at a time."""
     upstream = FakeUpstream([text("x" * UNREAD) for _ in range(3)] + [FINISH])
-    options = {"listener": bind("127.0.0.1", 0), "loop": SKIPPING}
-    with (
-        served(upstream, server={"write_timeout": 100.0}, server_options=options) as s,
-        socket.socket() as sock,
-    ):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        sock.connect((s.app.host, s.app.port))
-        sock.sendall(request(STREAM, fields="connection: close\r\n"))
-        answer = b""
-        while data := sock.recv(2_048):
-            answer += data
-            assert isinstance(s.app.loop, SkippingLoop)
-            s.app.loop.skip(10.0).done.require("the jump")
-    assert b"event: message_stop" in answer
+    assert b"event: message_stop" in read_slowly(upstream, 2_048, 10.0)
 
 
 WHOLE = {

@@ -33,7 +33,7 @@ from deepseek_messages.wire.messages import Message, Usage
 
 
 class State(Enum):
-    """Where an answer is. It only goes forward."""
+    """Where an answer is. It only goes forward, unless a whole one is asked for anew."""
 
     NEW = "new"  # nothing was sent upstream
     OPEN = "open"  # the upstream accepted

@@ -58,7 +58,7 @@ class RoundPlan(Struct, frozen=True, kw_only=True):
 
     dialect: Dialect
     book: ToolBook
-    library: Library = field(default_factory=Library)  # takes what the tools give to be cited
+    citable: Library = field(default_factory=Library)  # takes what the tools give to be cited
     check: Literal["none", "call", "schema"] = "none"
     schema: SchemaCheck | None = None
     passes_text: bool = False  # the upstream holds itself to the schema, and the client streams

@@ -84,7 +84,7 @@ def test_what_tools_find_is_cited_beside_the_documents_of_the_request() -> None:
     document = {"type": "document", "source": source, "citations": {"enabled": True}}
     done = translated(user(document, "And two?"), **WEB)
     assert len(done.plan.sources) == 1
-    assert tuple(planned(done).library.sources) == done.plan.sources
+    assert tuple(planned(done).citable.sources) == done.plan.sources
 
 
 @pytest.mark.parametrize(("fields", "check"), CHECKS.values(), ids=CHECKS)

@@ -136,5 +136,5 @@ def _piece(
 
 def _text(tool: ServerTool, block: HostedResult, context: "Context") -> str:
     is_error = isinstance(block, McpToolResultBlock) and bool(block.is_error)
-    reading = Reading(call_id=block.tool_use_id, seal=context.seal, library=context.citable)
+    reading = Reading(call_id=block.tool_use_id, seal=context.seal, citable=context.citable)
     return tool_text(tool, Outcome(block.content, is_error), context.tools, reading)

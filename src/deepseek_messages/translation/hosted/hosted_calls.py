@@ -38,7 +38,7 @@ class HostedCalls:
         self.uses: dict[str, int] = {}
         self._pending: list[PendingTool] = []
         self._book = plan.book
-        self._library = plan.library
+        self._citable = plan.citable
         self._seal = seal
 
     def take(self, calls: Sequence[MadeCall]) -> None:
@@ -79,7 +79,7 @@ class HostedCalls:
         return most is not None and before + same.index(each) >= most
 
     def _told(self, each: PendingTool, outcome: Outcome) -> ToolMessage:
-        reading = Reading(call_id=each.id, seal=self._seal, library=self._library)
+        reading = Reading(call_id=each.id, seal=self._seal, citable=self._citable)
         text = tool_text(each.tool, outcome, self._book, reading)
         return ToolMessage(tool_call_id=upstream_id(each.id), content=text)
 

@@ -186,7 +186,7 @@ class OneRound:
             case TextDelta(text=text):
                 self._texts.append(text)
             case CitationsDelta(citation=citation):  # the next call sees what the model wrote
-                self._texts.append(marks_of(citation, self._plan.library))
+                self._texts.append(marks_of(citation, self._plan.citable))
             case ThinkingDelta(thinking=text):
                 self._reasoning.append(text)
             case InputJsonDelta(partial_json=text) if self._current is not None:

@@ -30,11 +30,11 @@ ERROR = "[tool error]"
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """What reading the result of one call takes. ``library`` gets what may be cited of it."""
+    """What reading the result of one call takes. ``citable`` gets what may be cited of it."""
 
     call_id: str  # as the client knows it
     seal: Seal
-    library: Library
+    citable: Library
 
 
 def readable(kind: Kind, content: Raw, reading: Reading, *, is_error: bool = False) -> str:
@@ -53,7 +53,7 @@ def readable(kind: Kind, content: Raw, reading: Reading, *, is_error: bool = Fal
 
 
 def _search_text(value: Any, reading: Reading) -> str:
-    lead = _lead(reading.library)
+    lead = _lead(reading.citable)
     parts: list[str] = []
     left = MAX_RESULT_CHARS
     for place, page in enumerate(_dicts(value)):
@@ -66,15 +66,15 @@ def _search_text(value: Any, reading: Reading) -> str:
         excerpt = (reading.seal.open(hidden) if isinstance(hidden, str) else None) or ""
         excerpt = excerpt[:left]
         left -= len(head) + len(excerpt)
-        if reading.library.cites_hosted:
+        if reading.citable.cites_hosted:
             passages = passages_of(excerpt)
-            first = reading.library.add(
+            first = reading.citable.add(
                 "web_result", place, passages, title=title, source=url, call=reading.call_id
             )
             excerpt = numbered(excerpt, passages, first)
         parts.append(f"{head}\n{excerpt}" if excerpt else head)
     found = "\n\n".join(parts) or "Nothing was found."
-    return found if reading.library.empty else lead + found
+    return found if reading.citable.empty else lead + found
 
 
 def _fetch_text(value: Any, reading: Reading) -> str:
@@ -84,7 +84,7 @@ def _fetch_text(value: Any, reading: Reading) -> str:
     title = document.get("title") if isinstance(document.get("title"), str) else None
     head = f"{title}\n" if title else ""
     head += f"{value.get('url', '')}\n\n"
-    library = reading.library
+    library = reading.citable
     index = library.skip(search_result=False)
     citations = document.get("citations")
     cites = library.cites_hosted and isinstance(citations, dict) and bool(citations.get("enabled"))

@@ -310,7 +310,7 @@ class Rounds:
         )
         plan = replace(
             self._reply, tools=frozenset(self._plan.book.callable), forced_tool=None,
-            must_call=False, prefill="", sources=tuple(self._plan.library.sources),
+            must_call=False, prefill="", sources=tuple(self._plan.citable.sources),
         )  # fmt: skip
         self._reply = plan
         self._next(chat, plan)

@@ -66,7 +66,7 @@ def round_plan(request: MessagesRequest, plan: ReplyPlan, context: Context) -> R
     return RoundPlan(
         dialect=dialect,
         book=book,
-        library=context.citable,
+        citable=context.citable,
         check=check,
         schema=SchemaCheck(plan.schema, "output_config.format.schema")
         if check == "schema" and plan.schema is not None

@@ -23,7 +23,7 @@ SEAL = Seal(b"key")
 
 
 def reading(*, cites: bool = True) -> Reading:
-    return Reading(call_id="srvtoolu_1", seal=SEAL, library=Library(cites_hosted=cites))
+    return Reading(call_id="srvtoolu_1", seal=SEAL, citable=Library(cites_hosted=cites))
 
 
 def shown(kind: Kind, value: Any, where: Reading | None = None, *, is_error: bool = False) -> str:
@@ -60,7 +60,7 @@ def test_a_foreign_result_shows_what_can_be_read() -> None:
     where = reading()
     other = page("", encrypted_content="EpgBCioIAhgBIiQ", title=None, url=7)
     assert shown("web_search", [other, "x", 3], where) == "1. None\n7"
-    assert where.library.empty
+    assert where.citable.empty
 
 
 def test_results_have_an_end() -> None:
@@ -69,7 +69,7 @@ def test_results_have_an_end() -> None:
     text = shown("web_search", [long] * 20, where)
     assert text.count("https://a.test/") == 1
     assert len(text) < 2 * MAX_RESULT_CHARS
-    assert all(passage.text in text for passage in where.library.sources[0].passages[:5])
+    assert all(passage.text in text for passage in where.citable.sources[0].passages[:5])
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
@@ -85,7 +85,7 @@ def test_what_is_behind_a_full_result_is_left_out(left: int) -> None:
 def test_a_passage_of_a_result_can_be_cited_by_its_place() -> None:
     where = reading()
     shown("web_search", [page("One is odd."), page("Two.", url="https://b.test/")], where)
-    found = where.library.sources[1]
+    found = where.citable.sources[1]
     assert (found.kind, found.index, found.title, found.source, found.call) == (
         ("web_result", 1, "A", "https://b.test/", "srvtoolu_1")
     )
@@ -103,14 +103,14 @@ def test_a_fetched_page_is_a_document_that_counts() -> None:
     where = reading()
     text = shown("web_fetch", fetched(PLAIN), where)
     assert text.endswith("T\nhttps://a.test/\n\n[passage 1] One is odd.")
-    assert where.library.skip(search_result=False) == 1
+    assert where.citable.skip(search_result=False) == 1
 
 
 def test_a_passage_of_a_fetched_page_can_be_cited_by_its_place() -> None:
     where = reading()
-    where.library.skip(search_result=False)
+    where.citable.skip(search_result=False)
     shown("web_fetch", fetched(PLAIN), where)
-    (source,) = where.library.sources
+    (source,) = where.citable.sources
     assert (source.kind, source.index, source.title, source.text) == ("text", 1, "T", "One is odd.")
     assert [passage.text for passage in source.passages] == ["One is odd."]
 
@@ -131,13 +131,13 @@ def test_a_fetched_pdf_is_shown_as_its_pages() -> None:
 
 def test_the_pages_of_a_fetched_pdf_can_be_cited() -> None:
     where = reading()
-    where.library.skip(search_result=False)
+    where.citable.skip(search_result=False)
     text = pages_shown("One is odd.", "Two.", where=where)
     assert text.startswith(INSTRUCTION)
     assert "T\nhttps://a.test/\n\n" in text
     assert "[passage 1] One is odd." in text
     assert "[passage 2] Two." in text
-    (source,) = where.library.sources
+    (source,) = where.citable.sources
     assert (source.kind, source.index, source.title) == ("pages", 1, "T")
 
 
@@ -181,7 +181,7 @@ def test_a_page_without_citations_counts_too(citations: Any) -> None:
     assert shown("web_fetch", fetched(PLAIN, citations=citations), where) == (
         "T\nhttps://a.test/\n\nOne is odd."
     )
-    assert where.library.skip(search_result=False) == 1
+    assert where.citable.skip(search_result=False) == 1
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def raw(value: Any) -> Raw:
 
 
 def reading() -> Reading:
-    return Reading(call_id="c", seal=SEAL, library=Library(cites_hosted=False))
+    return Reading(call_id="c", seal=SEAL, citable=Library(cites_hosted=False))
 
 
 def page(**fields: Any) -> dict[str, Any]:
